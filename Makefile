@@ -1,0 +1,48 @@
+# Talon: collect files from many FTP servers, decompress the archives on another host, account for every file.
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+export CGO_ENABLED := 0
+# Tools are built once from tools/go.mod, which pins them, into this cache.
+TOOLS := $(CURDIR)/.cache/bin
+PACKAGES := ./...
+
+.PHONY: help build run test race lint fmt histories clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/worker and bin/starter (static)
+	go build -trimpath -o bin/ ./worker ./starter
+
+run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CONFIG=my.yaml: your servers
+	go build -trimpath -o bin/ ./internal/devstack/cmd/devstack
+	bin/devstack $(if $(ONCE),--once) $(if $(CONFIG),--config $(CONFIG))
+
+test: build ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+	go test -timeout 25m $(PACKAGES)
+
+race: build ## run every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
+
+lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck
+	go vet $(PACKAGES)
+	$(TOOLS)/staticcheck $(PACKAGES)
+	@unformatted=$$($(TOOLS)/gofumpt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	$(TOOLS)/workflowcheck -show-pos ./workflows/...
+
+fmt: $(TOOLS)/gofumpt ## format the code
+	$(TOOLS)/gofumpt -w .
+
+histories: build ## record new workflow histories for the replay tests, from a real server (see workflows/testdata/README.md)
+	TALON_RECORD_HISTORIES=1 go test -count=1 -timeout 20m -run TestRecordHistories -v ./internal/e2e/
+
+$(TOOLS)/staticcheck: tools/go.mod
+	go build -C tools -o $@ honnef.co/go/tools/cmd/staticcheck
+$(TOOLS)/gofumpt: tools/go.mod
+	go build -C tools -o $@ mvdan.cc/gofumpt
+$(TOOLS)/workflowcheck: tools/go.mod
+	go build -C tools -o $@ go.temporal.io/sdk/contrib/tools/workflowcheck
+
+clean: ## remove what was built here (the demo's data in ./data stays)
+	rm -rf bin .cache

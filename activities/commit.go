@@ -1,0 +1,206 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"talon/config"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+	"talon/internal/pathname"
+	"talon/internal/warehouse"
+)
+
+// CommitServer makes a page's downloads visible and durable, in this order: sync, rename without replacing, sync the directories, one
+// catalog transaction, then what is to be done on the server. Every step may be repeated after a crash. With Close it also closes the server's
+// books for this run, unless data got lost that must be fetched again first.
+func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult, error) {
+	beat := startProgress(ctx, Checkpoint{})
+	defer beat.stop()
+	server, options, err := t.server(in.Server)
+	if err != nil {
+		return CommitResult{}, err
+	}
+	var result CommitResult
+	if len(in.Files) > 0 {
+		if result, err = t.commitPage(ctx, in, server); err != nil {
+			return CommitResult{}, Classify(err)
+		}
+		t.actRemotely(ctx, server, options)
+	}
+	if in.Close != nil && len(result.Lost) == 0 {
+		row, err := t.closeServer(ctx, in)
+		if err != nil {
+			return CommitResult{}, Classify(err)
+		}
+		result.Row = &row
+	}
+	return result, nil
+}
+
+// commitPage syncs, publishes and records a page.
+func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Server) (CommitResult, error) {
+	var result CommitResult
+	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
+		return result, err // after ErrSync the warehouse itself refuses what was staged before: it is fetched again
+	}
+	tree, err := t.Warehouse.Visible(in.ZipDir)
+	if err != nil {
+		return result, err
+	}
+	defer tree.Close()
+	publication := tree.NewPublication()
+	page := catalog.Page{
+		Run: in.Run, Server: in.Server, ZipDir: in.ZipDir, UnzipDir: in.UnzipDir, Decompression: in.Decompression,
+		RemoteAction: remoteAction(server),
+	}
+	for _, file := range in.Files {
+		settled, err := t.settle(ctx, in, file, publication)
+		if errors.Is(err, warehouse.ErrLost) || errors.Is(err, warehouse.ErrSync) {
+			result.Lost = append(result.Lost, file.ID)
+			continue
+		}
+		if err != nil {
+			return result, err
+		}
+		page.Files = append(page.Files, settled)
+	}
+	if err := publication.Sync(); err != nil {
+		return result, err
+	}
+	archives, err := t.Catalog.Settle(ctx, page)
+	result.Archives = len(archives)
+	return result, err
+}
+
+func remoteAction(server config.Server) string {
+	if server.After.Action == config.AfterKeep {
+		return ""
+	}
+	return string(server.After.Action)
+}
+
+// settle publishes one download, or passes on why there is none. ErrLost and ErrSync mean that its staged data cannot be had or trusted.
+func (t *Tiger) settle(ctx context.Context, in CommitInput, file FileOutcome, publication *warehouse.Publication) (catalog.Settled, error) {
+	settled := catalog.Settled{EntryID: file.ID, State: catalog.State(file.State), Reason: file.Reason, Detail: file.Detail}
+	if file.Download == nil {
+		return settled, nil
+	}
+	entry, err := t.Catalog.Entry(ctx, file.ID)
+	if err != nil {
+		return settled, err
+	}
+	name, err := pathname.Clean(entry.Path)
+	if err != nil {
+		return settled, err
+	}
+	staged := path.Join(serverStage(in.Run, in.Server), file.Download.Staged)
+	want := warehouse.Identity{Size: file.Download.Size, SHA256: file.Download.SHA256}
+	published, err := publication.File(staged, path.Join(in.Server, name), want, func(candidate string) (bool, error) {
+		return t.Catalog.LocalPathTaken(ctx, in.ZipDir, candidate, file.ID)
+	})
+	if err != nil {
+		return settled, fmt.Errorf("publish %s of %s: %w", entry.Path, in.Server, err)
+	}
+	settled.State, settled.SHA256, settled.Size, settled.LocalPath = catalog.StateCollected, want.SHA256, want.Size, published
+	settled.Archive, _, err = inspect(path.Join(in.ZipDir, published))
+	return settled, err
+}
+
+// remoteBatch bounds the remote actions of one commit; what is left is done by later ones.
+const remoteBatch = 1000
+
+// actRemotely deletes or moves on the server what is safe here, and what earlier runs could not. A failure is noted and tried again in the next run;
+// it never holds up a collection.
+func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options) {
+	if server.After.Action == config.AfterKeep {
+		return
+	}
+	actions, err := t.Catalog.RemoteActions(ctx, server.Name, remoteBatch)
+	for _, action := range actions {
+		if err = t.act(ctx, server, options, action); err != nil {
+			err = t.Catalog.RemoteFailed(ctx, action.FileID, err.Error())
+		} else {
+			err = t.Catalog.RemoteDone(ctx, action.FileID)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err != nil {
+		activity.GetLogger(ctx).Warn("remote actions are left for the next run", "server", server.Name, "error", err)
+	}
+}
+
+// act does one remote action, but only to the very version that was collected: a file that changed since is new data.
+func (t *Tiger) act(ctx context.Context, server config.Server, options ftpclient.Options, action catalog.RemoteAction) error {
+	return t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
+		size, _, err := conn.Stat(ctx, action.RawPath)
+		if errors.Is(err, ftpclient.ErrNotFound) {
+			return nil // somebody was faster, or an earlier attempt did it
+		}
+		if err != nil {
+			return err
+		}
+		if size != action.Size {
+			return nil // the next listing brings it as a new version
+		}
+		if action.Action == string(config.AfterDelete) {
+			return conn.Delete(ctx, action.RawPath)
+		}
+		if err := conn.MakeDir(ctx, server.After.Move); err != nil {
+			return err
+		}
+		return conn.Rename(ctx, action.RawPath, path.Join(server.After.Move, path.Base(action.RawPath)))
+	})
+}
+
+// closeServer closes the server's books: what is still pending failed for the run's reason, the row is written, the stage is empty, the idle
+// connections are logged out.
+func (t *Tiger) closeServer(ctx context.Context, in CommitInput) (ServerResult, error) {
+	if err := t.Catalog.SettlePending(ctx, in.Run, in.Server, in.Close.Reason, in.Close.Detail); err != nil {
+		return ServerResult{}, err
+	}
+	books, err := t.Catalog.Books(ctx, in.Run, in.Server)
+	if err != nil {
+		return ServerResult{}, err
+	}
+	row := catalog.ServerRow{
+		Run: in.Run, Server: in.Server, Reason: in.Close.Reason, Detail: in.Close.Detail, Books: books,
+		BufferPath: path.Join(in.ZipDir, in.Server), Leftovers: in.Close.Leftovers, Start: in.Close.Start, End: time.Now(),
+	}
+	row.Result = serverCode(row.Reason, books)
+	if row.Result != Success && row.Reason == "" {
+		row.Reason = ReasonIncomplete
+		row.Detail = fmt.Sprintf("%d files failed, %d were refused", books.Failed, books.Refused)
+	}
+	if err := t.Catalog.SaveServer(ctx, row); err != nil {
+		return ServerResult{}, err
+	}
+	t.Pool.CloseServer(in.Server)
+	if _, err := t.Warehouse.RemoveStaged(serverStage(in.Run, in.Server)); err != nil {
+		return ServerResult{}, err
+	}
+	return ServerResult{
+		Server: row.Server, Result: row.Result, Reason: row.Reason, Detail: row.Detail, Books: books, Start: row.Start, End: row.End,
+	}, nil
+}
+
+// serverCode is a server's result: partly as soon as something is there and something is missing.
+func serverCode(reason string, books Books) int {
+	missing := reason != "" || books.Failed > 0 || books.Refused > 0
+	there := books.Collected > 0 || books.Unchanged > 0
+	switch {
+	case !missing:
+		return Success
+	case there:
+		return Partial
+	default:
+		return Failed
+	}
+}

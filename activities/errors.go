@@ -1,0 +1,155 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+
+	"talon/internal/archive"
+	"talon/internal/ftpclient"
+	"talon/internal/warehouse"
+)
+
+// Type names of application errors. They are part of workflow history and of retry policies: never rename one. The reason code
+// in results is the same name in snake_case (ReasonOf).
+const (
+	ServerUnreachable = "ServerUnreachable"
+	LoginRefused      = "LoginRefused"
+	ServerBusy        = "ServerBusy"
+	FileVanished      = "FileVanished"
+	PermissionDenied  = "PermissionDenied"
+	TransferTruncated = "TransferTruncated"
+	FileChanged       = "FileChanged"
+	ProtocolError     = "ProtocolError"
+	DirectoryMissing  = "DirectoryMissing"
+	UnknownServer     = "UnknownServer"
+	UnknownRun        = "UnknownRun"
+	TwoFileSystems    = "TwoFileSystems"
+	DiskFull          = "DiskFull"
+	SyncFailed        = "SyncFailed"
+	ArchiveUnreadable = "ArchiveUnreadable"
+	StageUnwritable   = "StageUnwritable"
+)
+
+// class is how one kind of engine error appears in Temporal.
+type class struct {
+	sentinel error
+	name     string
+	final    bool          // trying again in this run cannot help
+	delay    time.Duration // before the next try; 0 leaves it to the retry policy
+}
+
+// classes is the whole error table; the first match wins.
+var classes = []class{
+	{sentinel: syscall.ENOSPC, name: DiskFull, delay: time.Minute},
+	{sentinel: syscall.EDQUOT, name: DiskFull, delay: time.Minute},
+	{sentinel: ftpclient.ErrLoginRefused, name: LoginRefused, final: true}, // a second try hammers the account
+	{sentinel: ftpclient.ErrBusy, name: ServerBusy, delay: 10 * time.Second},
+	{sentinel: ftpclient.ErrNotFound, name: FileVanished, final: true},
+	{sentinel: ftpclient.ErrDenied, name: PermissionDenied, final: true},
+	{sentinel: ftpclient.ErrChanged, name: FileChanged, final: true}, // the next run lists it anew
+	{sentinel: ftpclient.ErrTruncated, name: TransferTruncated},
+	{sentinel: ftpclient.ErrProtocol, name: ProtocolError},
+	{sentinel: ftpclient.ErrUnreachable, name: ServerUnreachable},
+	{sentinel: warehouse.ErrTwoFileSystems, name: TwoFileSystems, final: true},
+	{sentinel: warehouse.ErrSync, name: SyncFailed, final: true}, // see ErrSync: never retried
+	{sentinel: archive.ErrSource, name: ArchiveUnreadable},
+	{sentinel: archive.ErrDestination, name: StageUnwritable},
+}
+
+// Classify turns an engine's error into the application error that Temporal records: outermost, with a stable type name, retryable
+// or not. Context errors and application errors pass unchanged, so that cancellation stays cancellation; an error of no known class stays
+// retryable.
+func Classify(err error) error {
+	var application *temporal.ApplicationError
+	if err == nil || errors.As(err, &application) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	for _, c := range classes {
+		if errors.Is(err, c.sentinel) {
+			return applicationError(c, err)
+		}
+	}
+	return err
+}
+
+func applicationError(c class, err error) error {
+	return temporal.NewApplicationErrorWithOptions(err.Error(), c.name, temporal.ApplicationErrorOptions{
+		NonRetryable:   c.final,
+		NextRetryDelay: c.delay,
+	})
+}
+
+// refuse returns a final application error of our own making: bad input, which no retry mends.
+func refuse(name, message string) error {
+	return temporal.NewNonRetryableApplicationError(message, name, nil)
+}
+
+// Reason codes of results that no activity error stands for.
+const (
+	ReasonBusy       = "busy"        // another run is at work on the server
+	ReasonRunning    = "running"     // still at work when the run's deadline came
+	ReasonNotStarted = "not_started" // the deadline came first
+	ReasonCancelled  = "cancelled"
+	ReasonTimeout    = "timeout"
+	ReasonIncomplete = "incomplete" // the server was worked through, some files are missing
+	ReasonInternal   = "internal_error"
+	ReasonStagedLost = "staged_lost"
+	ReasonChanged    = "file_changed"
+	ReasonNoEagle    = "no_eagle" // the deadline passed before an eagle finished
+)
+
+// ReasonOf returns the stable reason code and a sentence for an error that a workflow got from an activity or a child.
+func ReasonOf(err error) (reason, detail string) {
+	var application *temporal.ApplicationError
+	var timeout *temporal.TimeoutError
+	switch {
+	case err == nil:
+		return "", ""
+	case temporal.IsCanceledError(err):
+		return ReasonCancelled, "the run was cancelled"
+	case errors.As(err, &application) && application.Type() != "" && unicode.IsUpper(rune(application.Type()[0])):
+		return snakeCase(application.Type()), application.Message()
+	case errors.As(err, &timeout):
+		return ReasonTimeout, timeout.Error()
+	case errors.As(err, &application):
+		return ReasonInternal, application.Message()
+	default:
+		return ReasonInternal, err.Error()
+	}
+}
+
+// IsFinal reports that err came from an activity that said no retry can help in this run.
+func IsFinal(err error) bool {
+	var application *temporal.ApplicationError
+	return errors.As(err, &application) && application.NonRetryable()
+}
+
+// IsServerGone reports that err speaks of the whole server, not of one file, so that its other files need not be tried.
+func IsServerGone(err error) bool {
+	var application *temporal.ApplicationError
+	return errors.As(err, &application) && (application.Type() == ServerUnreachable || application.Type() == LoginRefused)
+}
+
+// IsDeadline reports that an activity was given up because its business deadline (ScheduleToClose) passed.
+func IsDeadline(err error) bool {
+	var timeout *temporal.TimeoutError
+	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
+}
+
+func snakeCase(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

@@ -1,0 +1,150 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"talon/config"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+	"talon/internal/pathname"
+)
+
+// Reason codes of listed files that are not fetched.
+const (
+	reasonTooYoung     = "too_young"
+	reasonUnsafeName   = "unsafe_name"
+	reasonNotRegular   = "not_regular"
+	reasonUnparsedLine = "unparsed_line"
+)
+
+// pageNameBytes bounds the file names of a page, which travel in payloads.
+const pageNameBytes = 64 << 10
+
+// ListServer returns a page of the files that are new or changed. The first page lists the server and writes the whole account of the
+// listing into the catalog; later pages read on from there, so that the books of a run speak of one listing.
+func (t *Tiger) ListServer(ctx context.Context, in ListInput) (FilePage, error) {
+	beat := startProgress(ctx, Checkpoint{})
+	defer beat.stop()
+	var page FilePage
+	if in.After == 0 {
+		leftovers, err := t.removeLeftovers(in.Run, in.Server)
+		if err != nil {
+			return page, Classify(err)
+		}
+		page.Leftovers = leftovers
+		if err := t.planServer(ctx, in); err != nil {
+			return page, Classify(err)
+		}
+	}
+	if err := t.fillPage(ctx, in, &page); err != nil {
+		return page, Classify(err)
+	}
+	return page, nil
+}
+
+// removeLeftovers removes what earlier runs left in the server's stage. The server is this run's alone, so no running attempt can own it.
+func (t *Tiger) removeLeftovers(run, server string) (int, error) {
+	return t.Warehouse.RemoveStagedExcept(path.Join(collectStage, server), slug(run))
+}
+
+// planServer lists the server and notes in the catalog what is to become of every line.
+func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
+	server, options, err := t.server(in.Server)
+	if err != nil {
+		return err
+	}
+	var listing ftpclient.Listing
+	err = t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
+		listing, err = conn.List(ctx, ftpclient.ListQuery{Dir: server.Path, Recursive: server.Recursive})
+		return err
+	})
+	if errors.Is(err, ftpclient.ErrNotFound) {
+		return refuse(DirectoryMissing, fmt.Sprintf("%s: directory %s is not there", in.Server, server.Path))
+	}
+	if err != nil {
+		return err
+	}
+	listed, excluded := judge(server, listing, time.Now())
+	_, err = t.Catalog.PlanListing(ctx, in.Run, in.Server, listed, excluded)
+	return err
+}
+
+// judge decides for every line of a listing whether it is wanted, left for later or refused. Lines that nobody understood are refused with the line
+// itself: a listing never gets shorter in silence.
+func judge(server config.Server, listing ftpclient.Listing, now time.Time) (listed []catalog.Listed, excluded int) {
+	for _, entry := range listing.Entries {
+		relative := relativePath(server.Path, entry.Path)
+		if !server.Wants(relative) {
+			excluded++
+			continue
+		}
+		line := catalog.Listed{
+			RawPath: entry.RawPath, Path: relative, Size: entry.Size, ModTime: entry.ModTime, Line: entry.Line, State: catalog.StatePending,
+		}
+		line.State, line.Reason, line.Detail = verdict(server, entry, relative, now)
+		listed = append(listed, line)
+	}
+	for i, line := range listing.Unparsed {
+		listed = append(listed, catalog.Listed{
+			RawPath: "unparsed line " + strconv.Itoa(i+1) + ": " + line, Path: printable(line), Line: line, State: catalog.StateRefused,
+			Reason: reasonUnparsedLine, Detail: "this line of the listing could not be understood",
+		})
+	}
+	return listed, excluded
+}
+
+func verdict(server config.Server, entry ftpclient.Entry, relative string, now time.Time) (catalog.State, string, string) {
+	if entry.Special == reasonUnsafeName {
+		return catalog.StateRefused, reasonUnsafeName, "the name holds bytes that cannot be sent to an FTP server"
+	}
+	if entry.Special != "" {
+		return catalog.StateRefused, reasonNotRegular, "a " + entry.Special + ", not a regular file"
+	}
+	if _, err := pathname.Clean(relative); err != nil {
+		return catalog.StateRefused, reasonUnsafeName, err.Error()
+	}
+	if age := now.Sub(entry.ModTime); age < server.MinAge {
+		return catalog.StateDeferred, reasonTooYoung, fmt.Sprintf("younger than %s: left for the next run", server.MinAge)
+	}
+	return catalog.StatePending, "", ""
+}
+
+// relativePath is a file's path below the directory that is collected.
+func relativePath(dir, file string) string {
+	prefix := strings.TrimSuffix(dir, "/") + "/"
+	return strings.TrimPrefix(strings.TrimPrefix(file, prefix), "/")
+}
+
+func printable(line string) string {
+	const longEnough = 500
+	if len(line) > longEnough {
+		line = line[:longEnough]
+	}
+	quoted := strconv.Quote(line)
+	return quoted[1 : len(quoted)-1]
+}
+
+// fillPage reads the next pending entries, as many as fit into a page.
+func (t *Tiger) fillPage(ctx context.Context, in ListInput, page *FilePage) error {
+	entries, err := t.Catalog.NextEntries(ctx, in.Run, in.Server, in.After, in.PageFiles+1)
+	if err != nil {
+		return err
+	}
+	names := 0
+	for _, entry := range entries {
+		names += len(entry.Path)
+		if len(page.Files) > 0 && (len(page.Files) == in.PageFiles || names > pageNameBytes) {
+			page.More = true
+			break
+		}
+		page.Files = append(page.Files, FileRef{ID: entry.ID, Name: strings.ToValidUTF8(entry.Path, "�"), Size: entry.Size})
+	}
+	page.Books, err = t.Catalog.Books(ctx, in.Run, in.Server)
+	return err
+}

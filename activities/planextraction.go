@@ -1,0 +1,145 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	"talon/internal/archive"
+	"talon/internal/catalog"
+)
+
+// planArchives bounds a page of batches: with paths of up to a hundred bytes or so its payload stays below 100 KB.
+const planArchives = 500
+
+// PlanExtraction returns a page of batches of the archives that wait for this decompression. With Scan it looks for archives in the
+// zip directory first and notes them in the catalog; a directory that is not there or cannot be used is refused.
+func (t *Tiger) PlanExtraction(ctx context.Context, in ExtractionInput) (ExtractionPlan, error) {
+	beat := startProgress(ctx, Checkpoint{})
+	defer beat.stop()
+	plan := ExtractionPlan{Deadline: t.Config.Extract.Deadline, SearchAttributes: t.SearchAttributes}
+	if in.Scan {
+		if err := t.beginDecompression(ctx, in); err != nil {
+			return plan, Classify(err)
+		}
+	}
+	archives, err := t.Catalog.PendingArchives(ctx, in.Decompression, in.After, planArchives+1)
+	if err != nil {
+		return plan, Classify(err)
+	}
+	if len(archives) > planArchives {
+		archives = archives[:planArchives]
+		plan.Next = archives[planArchives-1].ID
+	}
+	plan.Batches = t.batches(archives)
+	plan.Total, _, _, _, _, err = t.Catalog.DecompressionTotals(ctx, in.Decompression)
+	return plan, Classify(err)
+}
+
+func (t *Tiger) beginDecompression(ctx context.Context, in ExtractionInput) error {
+	if info, err := os.Stat(in.ZipDir); err != nil || !info.IsDir() {
+		return refuse(DirectoryMissing, fmt.Sprintf("there is no directory %s on tiger's host", in.ZipDir))
+	}
+	tree, err := t.Warehouse.Visible(in.UnzipDir)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	found, err := t.scan(in)
+	if err != nil {
+		return err
+	}
+	if err := t.Catalog.AddArchives(ctx, found); err != nil {
+		return err
+	}
+	return t.Catalog.SaveRun(ctx, catalog.RunRow{ID: in.Decompression, Kind: catalog.KindDecompress, Start: time.Now()})
+}
+
+// scan finds the archives of a directory, in lexical order. Only regular files count; links are not followed.
+func (t *Tiger) scan(in ExtractionInput) ([]catalog.Archive, error) {
+	var found []catalog.Archive
+	err := filepath.WalkDir(in.ZipDir, func(file string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && file != in.ZipDir && !in.Recursive:
+			return fs.SkipDir
+		case !entry.Type().IsRegular():
+			return nil
+		}
+		relative, err := filepath.Rel(in.ZipDir, file)
+		if err != nil {
+			return err
+		}
+		return t.scanFile(in, file, relative, &found)
+	})
+	return found, err
+}
+
+func (t *Tiger) scanFile(in ExtractionInput, file, relative string, found *[]catalog.Archive) error {
+	candidate, size, err := inspect(file)
+	if err != nil || !candidate {
+		return err
+	}
+	row := catalog.Archive{
+		Decompression: in.Decompression, Run: in.Decompression, ZipDir: in.ZipDir, UnzipDir: in.UnzipDir, Path: relative, Size: size,
+	}
+	if !utf8.ValidString(relative) {
+		row.Done, row.Result, row.Reason = true, Failed, reasonUnsafeName
+		row.Detail = "the file's name is not UTF-8: rename it"
+		row.Start, row.End = time.Now(), time.Now()
+	}
+	*found = append(*found, row)
+	return nil
+}
+
+// inspect tells whether a file is to be extracted, and its size.
+func inspect(file string) (candidate bool, size int64, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return false, 0, err
+	}
+	return archive.IsCandidate(filepath.Base(file), f, info.Size()), info.Size(), nil
+}
+
+// batches groups archives for eagle: small ones travel together, a large one alone.
+func (t *Tiger) batches(archives []catalog.Archive) []Batch {
+	var batches []Batch
+	var current Batch
+	limit := int64(t.Config.Extract.BatchBytes)
+	for _, a := range archives {
+		full := len(current.Archives) == t.Config.Extract.BatchArchives || current.Size()+a.Size > limit
+		if len(current.Archives) > 0 && full {
+			batches = append(batches, current)
+			current = Batch{}
+		}
+		current.Archives = append(current.Archives, ArchiveRef{ID: a.ID, Path: a.Path, Size: a.Size})
+	}
+	if len(current.Archives) > 0 {
+		batches = append(batches, current)
+	}
+	return batches
+}
+
+// CloseDecompression removes the decompression's stage and, for one of its own, writes the run's outcome.
+func (t *Tiger) CloseDecompression(ctx context.Context, in CloseDecompressionInput) error {
+	if _, err := t.Warehouse.RemoveStaged(decompressionStage(in.Decompression)); err != nil {
+		return Classify(err)
+	}
+	if !in.Own {
+		return nil
+	}
+	return Classify(t.Catalog.SaveRun(ctx, catalog.RunRow{
+		ID: in.Decompression, Kind: catalog.KindDecompress, Result: in.Result, Reason: in.Reason, Detail: in.Detail, Start: in.Start, End: time.Now(),
+	}))
+}

@@ -1,0 +1,103 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// beatEvery is well below every heartbeat timeout in use (policies of package workflows), so that a missed tick is harmless.
+const beatEvery = 5 * time.Second
+
+// stallAfter is how long an attempt may show no progress before its heartbeats stop and the server gives it up. Longer than
+// any idle deadline on a socket, so that an engine that can tell what is wrong says so first.
+const stallAfter = 5 * time.Minute
+
+// Checkpoint is what an attempt leaves for the next one. Heartbeats always carry a whole one: an empty heartbeat would wipe it.
+type Checkpoint struct {
+	Bytes     int64      `json:"bytes"`
+	Delivered []Delivery `json:"delivered,omitempty"` // ExtractArchives: archives that are finished and in the stage
+}
+
+// progress heartbeats on behalf of one attempt, at a fixed beat and not only when work moves, because one slow step must not look
+// like a dead worker; a watchdog ends the beat when nothing moves at all.
+type progress struct {
+	mu         sync.Mutex
+	checkpoint Checkpoint
+	moved      atomic.Int64 // unix nanoseconds of the last sign of life
+	stop       func()
+}
+
+// startProgress begins to heartbeat; the caller must call stop. Local activities have no heartbeats: there it only keeps count.
+func startProgress(ctx context.Context, from Checkpoint) *progress {
+	p := &progress{checkpoint: from, stop: func() {}}
+	p.moved.Store(time.Now().UnixNano())
+	if activity.GetInfo(ctx).IsLocalActivity {
+		return p
+	}
+	beatCtx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.beat(beatCtx)
+	}()
+	p.stop = func() {
+		cancel()
+		<-done
+	}
+	return p
+}
+
+func (p *progress) beat(ctx context.Context) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if time.Since(time.Unix(0, p.moved.Load())) > stallAfter {
+				return
+			}
+			activity.RecordHeartbeat(ctx, p.snapshot())
+		}
+	}
+}
+
+// bytes notes that work moves.
+func (p *progress) bytes(n int64) {
+	p.moved.Store(time.Now().UnixNano())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checkpoint.Bytes = n
+}
+
+// delivered adds a finished archive and sends it at once: the next attempt need not do it again.
+func (p *progress) delivered(ctx context.Context, d Delivery) {
+	p.moved.Store(time.Now().UnixNano())
+	p.mu.Lock()
+	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
+	p.mu.Unlock()
+	activity.RecordHeartbeat(ctx, p.snapshot())
+}
+
+func (p *progress) snapshot() Checkpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	copied := p.checkpoint
+	copied.Delivered = append([]Delivery(nil), p.checkpoint.Delivered...)
+	return copied
+}
+
+// lastCheckpoint returns what the attempt before this one left, or an empty Checkpoint.
+func lastCheckpoint(ctx context.Context) Checkpoint {
+	var checkpoint Checkpoint
+	if activity.HasHeartbeatDetails(ctx) {
+		// Details that cannot be read are as good as none: the work is done again.
+		_ = activity.GetHeartbeatDetails(ctx, &checkpoint)
+	}
+	return checkpoint
+}

@@ -1,0 +1,59 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"go.temporal.io/sdk/activity"
+
+	"talon/internal/warehouse"
+)
+
+// The stage belongs to workflows, so that it is plain what no running attempt can own: collect/<server>/<run>/ to the one
+// workflow that holds the server, extract/<decompression>/ to that decompression.
+const (
+	collectStage = "collect"
+	extractStage = "extract"
+)
+
+func serverStage(run, server string) string { return path.Join(collectStage, server, slug(run)) }
+
+func decompressionStage(decompression string) string {
+	return path.Join(extractStage, slug(decompression))
+}
+
+// slug makes one path component of a workflow ID.
+func slug(id string) string { return strings.ReplaceAll(id, "/", "_") }
+
+// attemptName is unique to an attempt: one that was given up but still runs can only waste space.
+func attemptName(ctx context.Context, id int64) string {
+	return fmt.Sprintf("%d-%d-%s", id, activity.GetInfo(ctx).Attempt, rand.Text()[:10])
+}
+
+// BootID identifies the running system: data that was not synced before another boot cannot be trusted. It is empty where the kernel does not
+// tell, and then never matches.
+func BootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || len(id) < 8 {
+		return ""
+	}
+	return string(id[:8])
+}
+
+// countingWriter tells the heartbeat how far a transfer is.
+type countingWriter struct {
+	to      *warehouse.StagedFile
+	beat    *progress
+	written int64
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	w.written += int64(n)
+	w.beat.bytes(w.written)
+	return n, err
+}

@@ -1,0 +1,228 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
+
+	"talon/config"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+	"talon/internal/warehouse"
+)
+
+// Tiger holds the activities of the collecting role. Its fields are set once, before a worker starts; methods may run at the same time.
+type Tiger struct {
+	Config    *config.Config // with resolved secrets
+	Pool      *ftpclient.Pool
+	Warehouse *warehouse.Warehouse
+	Catalog   *catalog.Catalog
+	// Boot identifies the running system of this host (BootID).
+	Boot string
+	// SearchAttributes says that the Temporal namespace knows Talon's search attributes.
+	SearchAttributes bool
+}
+
+// maxServersPerRun is the longest list of servers that one CollectWorkflow works on: its plan and its results stay below 256 KB.
+const maxServersPerRun = 500
+
+// staleStage is how old a staged leftover must be before the janitor takes it whatever its name: longer than any attempt may live.
+const staleStage = 72 * time.Hour
+
+// PlanRun says which servers a run collects and with which numbers. It checks everything that would make the whole run pointless: unknown
+// names (UnknownServer), a buffer on another file system (TwoFileSystems). It also notes the start of the run in the catalog.
+func (t *Tiger) PlanRun(ctx context.Context, in PlanInput) (Plan, error) {
+	names, err := t.serverNames(in)
+	if err != nil {
+		return Plan{}, err
+	}
+	zipDir, err := t.zipDir(in.Buffer)
+	if err != nil {
+		return Plan{}, Classify(err)
+	}
+	if in.From == "" && in.Until == "" {
+		if err := t.beginRun(ctx, in.Run); err != nil {
+			return Plan{}, Classify(err)
+		}
+	}
+	plan := Plan{Window: t.Config.Collect.Window, Deadline: t.Config.Collect.Deadline, Settings: ServerSettings{
+		ZipDir: zipDir, UnzipDir: t.Warehouse.UnzipDir(), PageFiles: t.Config.Collect.Page, SmallFile: int64(t.Config.Collect.SmallFile),
+		ExtractDeadline: t.Config.Extract.Deadline, SearchAttributes: t.SearchAttributes,
+	}}
+	if len(names) > maxServersPerRun {
+		plan.Shards = shards(names)
+		return plan, nil
+	}
+	for _, name := range names {
+		plan.Servers = append(plan.Servers, PlannedServer{Name: name, Connections: t.Config.Servers[name].Connections})
+	}
+	return plan, nil
+}
+
+// serverNames returns the wanted names within the plan's range, sorted.
+func (t *Tiger) serverNames(in PlanInput) ([]string, error) {
+	names := t.Config.ServerNames()
+	if len(in.Servers) > 0 {
+		names = slices.Compact(slices.Sorted(slices.Values(in.Servers)))
+	}
+	var unknown []string
+	for _, name := range names {
+		if _, ok := t.Config.Servers[name]; !ok {
+			unknown = append(unknown, UnknownServerMessage(t.Config, name))
+		}
+	}
+	if len(unknown) > 0 {
+		return nil, refuse(UnknownServer, strings.Join(unknown, "; "))
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		return name < in.From || in.Until != "" && name >= in.Until
+	}), nil
+}
+
+// UnknownServerMessage says that a server is not in the configuration, and which names are near.
+func UnknownServerMessage(c *config.Config, name string) string {
+	message := fmt.Sprintf("there is no server %q in %s", name, c.Path)
+	if near := c.NearMisses(name); len(near) > 0 {
+		message += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
+	}
+	return message
+}
+
+func (t *Tiger) zipDir(buffer string) (string, error) {
+	if buffer == "" {
+		return t.Warehouse.ZipDir(), nil
+	}
+	tree, err := t.Warehouse.Visible(buffer)
+	if err != nil {
+		return "", err
+	}
+	return buffer, tree.Close()
+}
+
+func (t *Tiger) beginRun(ctx context.Context, run string) error {
+	if err := t.Catalog.SaveRun(ctx, catalog.RunRow{ID: run, Kind: catalog.KindCollect, Start: time.Now()}); err != nil {
+		return err
+	}
+	_, err := t.Warehouse.SweepStage(func(_ string, modified time.Time) bool { return time.Since(modified) < staleStage })
+	return err
+}
+
+// shards divides names into ranges of at most maxServersPerRun.
+func shards(names []string) []Shard {
+	var ranges []Shard
+	for start := 0; start < len(names); start += maxServersPerRun {
+		shard := Shard{From: names[start]}
+		if end := start + maxServersPerRun; end < len(names) {
+			shard.Until = names[end]
+		}
+		ranges = append(ranges, shard)
+	}
+	return ranges
+}
+
+// server returns a server's settings and what the FTP engine needs to know.
+func (t *Tiger) server(name string) (config.Server, ftpclient.Options, error) {
+	server, ok := t.Config.Servers[name]
+	if !ok {
+		return server, ftpclient.Options{}, refuse(UnknownServer, UnknownServerMessage(t.Config, name))
+	}
+	return server, ftpclient.Options{
+		Name: name, Host: server.Host, Port: server.Port, User: server.User, Password: server.Password.Reveal(),
+		TLS: ftpclient.TLSMode(server.TLS), Encoding: server.Encoding,
+		ConnectTimeout: server.ConnectTimeout, IdleTimeout: server.IdleTimeout,
+	}, nil
+}
+
+// DownloadFile fetches one file into the stage. Its result is not visible and not yet safe: CommitServer makes it so.
+func (t *Tiger) DownloadFile(ctx context.Context, in DownloadInput) (Download, error) {
+	_, options, err := t.server(in.Server)
+	if err != nil {
+		return Download{}, err
+	}
+	entry, err := t.Catalog.Entry(ctx, in.ID)
+	if err != nil {
+		return Download{}, Classify(err)
+	}
+	beat := startProgress(ctx, lastCheckpoint(ctx))
+	defer beat.stop()
+	download, err := t.fetch(ctx, options, entry, beat)
+	return download, Classify(err)
+}
+
+// fetch retries nothing itself, but a connection that died while it lay idle in the pool is not the file's fault: the pool then runs the
+// function again, on a staged file that begins anew.
+func (t *Tiger) fetch(ctx context.Context, options ftpclient.Options, entry catalog.Entry, beat *progress) (Download, error) {
+	var download Download
+	err := t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
+		name := attemptName(ctx, entry.ID)
+		staged, err := t.Warehouse.CreateStaged(path.Join(serverStage(entry.Run, entry.Server), name))
+		if err != nil {
+			return err
+		}
+		if _, err := conn.Retrieve(ctx, entry.RawPath, entry.Size, &countingWriter{to: staged, beat: beat}); err != nil {
+			return errors.Join(err, staged.Discard())
+		}
+		written, err := staged.Close()
+		if err != nil {
+			return errors.Join(err, staged.Discard())
+		}
+		download = Download{Staged: name, SHA256: written.SHA256, Size: written.Size}
+		return nil
+	})
+	return download, err
+}
+
+// CloseRun writes a run's outcome, and rows for the servers whose own workflow wrote none.
+func (t *Tiger) CloseRun(ctx context.Context, in CloseRunInput) error {
+	for _, server := range in.Servers {
+		row := catalog.ServerRow{
+			Run: in.Run, Server: server.Server, Result: server.Result, Reason: server.Reason, Detail: server.Detail,
+			Books: server.Books, BufferPath: path.Join(in.ZipDir, server.Server), Start: server.Start, End: server.End,
+		}
+		if err := t.Catalog.SaveServerIfAbsent(ctx, row); err != nil {
+			return Classify(err)
+		}
+	}
+	if in.Shard {
+		return nil
+	}
+	return Classify(t.Catalog.SaveRun(ctx, catalog.RunRow{
+		ID: in.Run, Kind: catalog.KindCollect, Result: in.Result, Reason: in.Reason, Detail: in.Detail, Start: in.Start, End: time.Now(),
+	}))
+}
+
+// reportBudget bounds a page of a report: far below the 256 KB that a payload may have.
+const reportBudget = 150 << 10
+
+// ReadReport returns a page of a run's full report (UnknownRun if there is none).
+func (t *Tiger) ReadReport(ctx context.Context, in ReportInput) (ReportPage, error) {
+	page, err := t.Catalog.Report(ctx, in.Run, in.Cursor, reportBudget)
+	if errors.Is(err, catalog.ErrNoRow) {
+		return page, refuse(UnknownRun, fmt.Sprintf("there is no run %q in the catalog", in.Run))
+	}
+	return page, Classify(err)
+}
+
+// eagleSeen is how old the last poll of a live eagle can be: a poll lasts a minute, then the next begins.
+const eagleSeen = 90 * time.Second
+
+// FindEagle reports whether a worker polls eagle's queue.
+func (t *Tiger) FindEagle(ctx context.Context) (bool, error) {
+	answer, err := activity.GetClient(ctx).DescribeTaskQueue(ctx, EagleQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+	if err != nil {
+		return false, err
+	}
+	for _, poller := range answer.GetPollers() {
+		if time.Since(poller.GetLastAccessTime().AsTime()) < eagleSeen {
+			return true, nil
+		}
+	}
+	return false, nil
+}

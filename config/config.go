@@ -1,0 +1,178 @@
+// Package config holds Talon's settings: one strict YAML file, decoded into typed structs in which every default is filled
+// in and every value is checked. Whatever is wrong is refused with file, line and column and with what to do about it, up to
+// twenty problems at once.
+//
+// Load reads the file alone, so that it works on a host that has none of the passwords. ResolveSecrets reads those, where
+// they are needed. A Secret never prints its value, and no message of this package quotes one.
+//
+// talon.example.yaml, at the top of the repository, explains every key.
+package config
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Config is the whole file, with the defaults merged into every server.
+type Config struct {
+	Path     string   `yaml:"-" json:"-"` // the file, as it was given to Load
+	Warnings []string `yaml:"-" json:"-"` // what is allowed but probably not meant: "file:line:column: what: what to do"
+
+	Warehouse Warehouse         `yaml:"warehouse" json:"warehouse"`
+	Servers   map[string]Server `yaml:"servers" json:"servers"` // by name
+	Collect   Collect           `yaml:"collect" json:"collect"`
+	Schedule  Schedule          `yaml:"schedule" json:"schedule"`
+	Extract   Extract           `yaml:"extract" json:"extract"`
+	Eagle     Eagle             `yaml:"eagle" json:"eagle"`
+}
+
+// Warehouse says where the collected and extracted files live.
+type Warehouse struct {
+	// Root holds zip/, unzip/, stage/ and state/. It is absolute after Load; in the file, a relative one is relative to the
+	// directory of the configuration file.
+	Root string `yaml:"root" json:"root"`
+}
+
+// TLS says whether and how the connection to a server is encrypted.
+type TLS string
+
+// The ways to talk to an FTP server (RFC 4217; implicit TLS is the older practice, on port 990).
+const (
+	TLSNone     TLS = "none"
+	TLSExplicit TLS = "explicit"
+	TLSImplicit TLS = "implicit"
+)
+
+// Server is one FTP server, in effect: its own entry over the defaults.
+type Server struct {
+	Name           string        `yaml:"-" json:"-"` // its key below "servers"
+	Host           string        `yaml:"host" json:"host"`
+	Port           int           `yaml:"port" json:"port"`
+	User           string        `yaml:"user" json:"user"`
+	Password       Secret        `yaml:"password" json:"password"`
+	Path           string        `yaml:"path" json:"path"` // remote directory
+	TLS            TLS           `yaml:"tls" json:"tls"`
+	Encoding       string        `yaml:"encoding" json:"encoding"` // charset of file names, in lower case
+	Connections    int           `yaml:"connections" json:"connections"`
+	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout"` // bounds dialling, TLS and login together
+	IdleTimeout    time.Duration `yaml:"idle_timeout" json:"idle_timeout"`       // bounds every single read and write
+	Include        []string      `yaml:"include" json:"include"`                 // globs; see Wants
+	Exclude        []string      `yaml:"exclude" json:"exclude"`                 // globs; see Wants
+	Recursive      bool          `yaml:"recursive" json:"recursive"`
+	MinAge         time.Duration `yaml:"min_age" json:"min_age"` // younger files wait for the next run
+	After          After         `yaml:"after" json:"after"`
+
+	hostAt, afterAt position // where these were written, here or in the defaults
+}
+
+// AfterAction is what becomes of a remote file that was collected.
+type AfterAction string
+
+// The things that can be done with a remote file after it is safe in the warehouse and in the catalog.
+const (
+	AfterKeep   AfterAction = "keep"
+	AfterDelete AfterAction = "delete"
+	AfterMove   AfterAction = "move"
+)
+
+// After is AfterKeep, AfterDelete, or AfterMove with a target.
+type After struct {
+	Action AfterAction `yaml:"action" json:"action"`
+	Move   string      `yaml:"move,omitempty" json:"move,omitempty"` // absolute remote directory; only with AfterMove
+}
+
+// Collect bounds one collection run.
+type Collect struct {
+	Deadline       time.Duration `yaml:"deadline" json:"deadline"`               // then a run reports what is still running
+	MaxConnections int           `yaml:"max_connections" json:"max_connections"` // of one worker, over all servers
+	Window         int           `yaml:"window" json:"window"`                   // servers at work at once in one run
+	Page           int           `yaml:"page" json:"page"`                       // files per page of a listing
+	SmallFile      Size          `yaml:"small_file" json:"small_file"`           // up to here a local activity fetches a file first
+}
+
+// Schedule says how often the scheduled run starts.
+type Schedule struct {
+	Every  time.Duration `yaml:"every" json:"every"`
+	Jitter time.Duration `yaml:"jitter" json:"jitter"` // each start is put off by a random time up to this
+}
+
+// Extract says how archives are decompressed.
+type Extract struct {
+	Limits        Limits        `yaml:"limits" json:"limits"`
+	Passwords     []Secret      `yaml:"passwords" json:"passwords"`           // tried in order on encrypted archives
+	Encodings     []string      `yaml:"encodings" json:"encodings"`           // tried in order on entry names that are not UTF-8
+	BatchArchives int           `yaml:"batch_archives" json:"batch_archives"` // archives per activity, at most
+	BatchBytes    Size          `yaml:"batch_bytes" json:"batch_bytes"`       // their size together; a larger archive goes alone
+	Deadline      time.Duration `yaml:"deadline" json:"deadline"`             // how long a run waits for an eagle and its work
+}
+
+// Limits bound what one top-level archive may cost. Zero means the default of the extraction engine.
+type Limits struct {
+	Depth           int   `yaml:"depth" json:"depth"`                       // layers
+	ArchiveEntries  int   `yaml:"archive_entries" json:"archive_entries"`   // entries in one layer
+	TreeEntries     int   `yaml:"tree_entries" json:"tree_entries"`         // entries in all layers together
+	TreeBytes       Size  `yaml:"tree_bytes" json:"tree_bytes"`             // output of all layers together
+	FileBytes       Size  `yaml:"file_bytes" json:"file_bytes"`             // output of one file
+	Ratio           int64 `yaml:"ratio" json:"ratio"`                       // output against top-level input
+	RatioArmedAt    Size  `yaml:"ratio_armed_at" json:"ratio_armed_at"`     // output before Ratio counts
+	DictionaryBytes Size  `yaml:"dictionary_bytes" json:"dictionary_bytes"` // decoder windows and dictionaries
+}
+
+// DataFile is the one value of Eagle.Data: eagle reaches the warehouse as files.
+const DataFile = "file"
+
+// Eagle says how an eagle reaches the warehouse.
+type Eagle struct {
+	Data string `yaml:"data" json:"data"`
+}
+
+// ServerNames returns the names of all servers, sorted.
+func (c *Config) ServerNames() []string {
+	return slices.Sorted(maps.Keys(c.Servers))
+}
+
+// NearMisses returns up to three names of servers that resemble name, the nearest first: for messages about an unknown one.
+func (c *Config) NearMisses(name string) []string {
+	return similar(name, c.ServerNames(), 3)
+}
+
+// defaults returns what holds where the file says nothing.
+func defaults() *Config {
+	return &Config{
+		Warehouse: Warehouse{Root: "./data"},
+		Servers:   map[string]Server{},
+		Collect: Collect{
+			Deadline:       12 * time.Minute,
+			MaxConnections: 512,
+			Window:         128,
+			Page:           500,
+			SmallFile:      mebibyte,
+		},
+		Schedule: Schedule{Every: 15 * time.Minute, Jitter: 10 * time.Second},
+		Extract: Extract{
+			Encodings:     []string{"gbk"},
+			BatchArchives: 64,
+			BatchBytes:    32 * mebibyte,
+			Deadline:      48 * time.Hour,
+		},
+		Eagle: Eagle{Data: DataFile},
+	}
+}
+
+// defaultServer returns what holds for a server of which neither its entry nor the defaults of the file say anything. Its
+// port is open until TLS is known.
+func defaultServer() Server {
+	return Server{
+		User:           "anonymous",
+		Path:           "/",
+		TLS:            TLSNone,
+		Encoding:       "utf-8",
+		Connections:    5,
+		ConnectTimeout: 15 * time.Second,
+		IdleTimeout:    30 * time.Second,
+		Include:        []string{"*"},
+		Recursive:      true,
+		After:          After{Action: AfterKeep},
+	}
+}

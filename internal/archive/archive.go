@@ -1,0 +1,109 @@
+// Package archive opens compressed files and the compressed files inside them, under limits, and accounts for every entry.
+// It recognises formats by their content, reads them with github.com/mholt/archiver/v4 and writes only through an os.Root.
+package archive
+
+import (
+	"errors"
+	"time"
+)
+
+// Reason is a stable code for why an entry, a layer or an archive is not, or not wholly, there.
+type Reason string
+
+// Reasons. They are part of the result format: never rename one.
+const (
+	ReasonNone              Reason = ""
+	ReasonCorrupt           Reason = "corrupt"            // the decoder found contents that cannot be
+	ReasonTruncated         Reason = "truncated"          // the archive ends too early
+	ReasonEncrypted         Reason = "encrypted"          // needs a password
+	ReasonUnsupportedMethod Reason = "unsupported_method" // a compression method no decoder here knows
+	ReasonUnrecognised      Reason = "unrecognised"       // named like an archive, but its content is none
+	ReasonMissingVolume     Reason = "missing_volume"     // part of a set of volumes
+	ReasonTrailingData      Reason = "trailing_data"      // warning: everything was read, bytes are left over
+	ReasonUnsafeName        Reason = "unsafe_name"        // see pathname.Clean
+	ReasonSkippedSpecial    Reason = "skipped_special"    // link, device, FIFO or socket: never created
+	ReasonLimitDepth        Reason = "limit_depth"        // an archive too deep is kept as a plain file
+	ReasonLimitEntries      Reason = "limit_entries"      //
+	ReasonLimitBytes        Reason = "limit_bytes"        // output of the whole tree
+	ReasonLimitFileBytes    Reason = "limit_file_bytes"   // output of one file
+	ReasonLimitRatio        Reason = "limit_ratio"        // output against top-level input
+	ReasonLimitDictionary   Reason = "limit_dictionary"   // needs a larger decoder window than allowed
+	ReasonSelfContaining    Reason = "self_containing"    // same SHA-256 as an archive it lies in
+	ReasonPartial           Reason = "partial"            // some entries are missing; the refusals say which
+	ReasonNestedFailed      Reason = "nested_failed"      // this layer is whole, one inside it is not
+)
+
+// ErrDestination wraps every failure of the destination (disk full, permissions): the archive may be fine, so the caller
+// should try again instead of reporting the archive.
+var ErrDestination = errors.New("cannot write to the destination")
+
+// ErrSource wraps every failure to open or read the archive file itself (not its contents).
+var ErrSource = errors.New("cannot read the archive file")
+
+// Limits bound what one top-level archive may cost. Bytes and entries are counted as written, over the whole tree of
+// layers, never as declared. The zero value of a field means its default.
+type Limits struct {
+	Depth           int   `json:"depth,omitempty" yaml:"depth"`                       // layers; default 16
+	ArchiveEntries  int   `json:"archive_entries,omitempty" yaml:"archive_entries"`   // entries in one layer; default 20,000
+	TreeEntries     int   `json:"tree_entries,omitempty" yaml:"tree_entries"`         // default 100,000
+	TreeBytes       int64 `json:"tree_bytes,omitempty" yaml:"tree_bytes"`             // default 4 GiB
+	FileBytes       int64 `json:"file_bytes,omitempty" yaml:"file_bytes"`             // default 2 GiB
+	Ratio           int64 `json:"ratio,omitempty" yaml:"ratio"`                       // tree output : top-level input; default 200
+	RatioArmedAt    int64 `json:"ratio_armed_at,omitempty" yaml:"ratio_armed_at"`     // bytes of output before Ratio counts; default 64 MiB
+	DictionaryBytes int64 `json:"dictionary_bytes,omitempty" yaml:"dictionary_bytes"` // decoder windows and dictionaries; default 256 MiB
+}
+
+// Request names one archive and where its contents go.
+type Request struct {
+	Archive string // path of the archive file
+	Name    string // how the report calls it, e.g. "branch-001/a.zip"; "" = base name of Archive
+	Dest    string // existing, empty directory that the contents are written below
+	Limits  Limits
+	// Passwords and Encodings are tried in order (entry names that are not UTF-8: the first encoding that decodes them).
+	Passwords []string
+	Encodings []string
+	// Progress, if set, is called from time to time with the bytes written so far; it must be quick.
+	Progress func(bytes int64)
+}
+
+// Layer is the account of one archive: the top-level one or one inside another.
+type Layer struct {
+	Result   int    `json:"result"`   // 0 all there, 1 nothing, 2 partly
+	Archives int    `json:"archives"` // archives directly inside, opened or not: each has a row of its own
+	Files    int    `json:"files"`    // plain files directly inside that were written, without the archives kept as files
+	Reason   Reason `json:"reason"`
+	Detail   string `json:"detail,omitempty"` // a sentence for people
+}
+
+// File is one extracted file.
+type File struct {
+	Path    string    `json:"path"` // relative to Request.Dest, slash-separated, valid UTF-8
+	Size    int64     `json:"size"`
+	SHA256  string    `json:"sha256"`             // lower-case hex
+	Layer   string    `json:"layer"`              // key in Report.Layers
+	RawName []byte    `json:"raw_name,omitempty"` // the entry's name as stored, when Path is not the same text
+	ModTime time.Time `json:"mtime,omitzero"`
+}
+
+// Refusal is one entry that was not written.
+type Refusal struct {
+	Layer   string `json:"layer"`
+	Name    string `json:"name"` // printable
+	RawName []byte `json:"raw_name,omitempty"`
+	Reason  Reason `json:"reason"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// Report is the full account of one top-level archive. Its JSON is what `worker extract --json` prints.
+type Report struct {
+	Archive  string           `json:"archive"`
+	Result   int              `json:"result"` // 0 all there, 1 nothing, 2 partly
+	Reason   Reason           `json:"reason"`
+	Detail   string           `json:"detail,omitempty"`
+	Layers   map[string]Layer `json:"layers"` // key: "a.zip", "a.zip/inner.tar.gz", …
+	Files    []File           `json:"files"`
+	Refused  []Refusal        `json:"refused"`
+	Failed   int              `json:"failed"`   // entries and layers that could not be had: len(Refused) + failed nested layers
+	Received int              `json:"received"` // len(Files)
+	Bytes    int64            `json:"bytes"`    // sum of the sizes of Files
+}

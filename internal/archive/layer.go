@@ -1,0 +1,131 @@
+package archive
+
+import (
+	"path"
+	"strings"
+	"time"
+
+	"talon/internal/pathname"
+)
+
+// layer is one archive while it is being opened.
+type layer struct {
+	key      string
+	name     string // base name of the archive
+	path     string // where it lies in the destination; "" for the top-level one
+	parent   *layer
+	depth    int // 1 for the top-level one
+	size     int64
+	sum      string // SHA-256; "" for the top-level one until it is needed
+	modTime  time.Time
+	base     string // directory in the destination that its entries go to
+	ownsBase bool   // base was made for this layer
+
+	entries int
+	files   []File            // written from it, in its order
+	dirs    map[string]string // directories: cleaned name in the archive -> path in the destination
+	placed  map[string]string // files: the same, the latest of a name
+
+	refusals     int
+	refusedFor   Reason // the reason of the first refusal
+	mixed        bool   // there were others
+	archives     int
+	plain        int
+	nestedFailed bool
+	reason       Reason // why it could not be read to its end, or a warning
+	detail       string
+}
+
+// child returns the layer for an archive that was written from n.
+func (n *layer) child(file File) *layer {
+	return &layer{
+		key: n.key + "/" + n.inside(file.Path), name: path.Base(file.Path), path: file.Path, parent: n, depth: n.depth + 1,
+		size: file.Size, sum: file.SHA256, modTime: file.ModTime,
+	}
+}
+
+// inside returns the part of a path in the destination that lies below the layer's base.
+func (n *layer) inside(p string) string {
+	if n.base == "" {
+		return p
+	}
+	return strings.TrimPrefix(p, n.base+"/")
+}
+
+// missing says whether something of the layer itself could not be had.
+func (n *layer) missing() bool {
+	return n.refusals > 0 || (n.reason != ReasonNone && n.reason != ReasonTrailingData)
+}
+
+// account returns the layer's row of the report.
+func (n *layer) account() Layer {
+	row := Layer{Archives: n.archives, Files: n.plain, Reason: n.reason, Detail: n.detail}
+	unnamed := n.reason == ReasonNone || n.reason == ReasonTrailingData
+	switch {
+	case n.missing() && len(n.files) == 0:
+		row.Result = 1
+		if unnamed {
+			row.Reason = n.commonRefusal()
+		}
+	case n.missing():
+		row.Result = 2
+		if unnamed {
+			row.Reason = ReasonPartial
+		}
+	case n.nestedFailed:
+		row.Result, row.Reason = 2, ReasonNestedFailed
+	}
+	return row
+}
+
+// commonRefusal is the reason that all refused entries share.
+func (n *layer) commonRefusal() Reason {
+	if n.mixed {
+		return ReasonPartial
+	}
+	return n.refusedFor
+}
+
+// claimBase makes the directory that a nested archive unpacks into, beside where it lies. The top-level one unpacks into
+// the destination itself.
+func (x *extraction) claimBase(n *layer) error {
+	if n.parent == nil || n.ownsBase {
+		return nil
+	}
+	if err := x.budget.directory(); err != nil {
+		return err
+	}
+	stem, _ := pathname.SplitExt(n.path)
+	base, err := x.out.makeDir(stem)
+	if err != nil {
+		return err
+	}
+	n.base, n.ownsBase = base, true
+	return nil
+}
+
+// directory returns the directory in the destination that stands for one of the archive; rel is clean, "." its root.
+func (x *extraction) directory(n *layer, rel string) (string, error) {
+	if rel == "." {
+		return n.base, nil
+	}
+	if made, ok := n.dirs[rel]; ok {
+		return made, nil
+	}
+	parent, err := x.directory(n, path.Dir(rel))
+	if err != nil {
+		return "", err
+	}
+	if err := x.budget.directory(); err != nil {
+		return "", err
+	}
+	made, err := x.out.makeDir(path.Join(parent, path.Base(rel)))
+	if err != nil {
+		return "", err
+	}
+	if n.dirs == nil {
+		n.dirs = map[string]string{}
+	}
+	n.dirs[rel] = made
+	return made, nil
+}

@@ -1,0 +1,191 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSaveServerAndRun(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	run := RunRow{ID: testRun, Kind: KindCollect, Start: monday}
+	server := ServerRow{
+		Run: testRun, Server: testServer, Result: 2, Reason: "some_failed", Detail: "x", BufferPath: "/data/zip/branch-001",
+		Leftovers: 3, Start: monday, End: monday.Add(time.Minute),
+		Books: Books{
+			Listed: 21, Excluded: 7, Unchanged: 1, Deferred: 2, Refused: 3, Failed: 4, Collected: 5, Pending: 6, Bytes: 99,
+		},
+	}
+	parents := ServerRow{Run: testRun, Server: testServer, Result: 1, Reason: "terminated"}
+	twice(t, c, func() { require.NoError(t, c.SaveServerIfAbsent(ctx, parents)) })
+	twice(t, c, func() { require.NoError(t, c.SaveServer(ctx, server)) })
+	before := dump(t, c)
+	require.NoError(t, c.SaveServerIfAbsent(ctx, parents))
+	assert.Equal(t, before, dump(t, c), "the child's own word stands")
+	require.NoError(t, c.SaveRun(ctx, RunRow{ID: testRun, Kind: KindCollect, Result: 1}))
+	twice(t, c, func() { require.NoError(t, c.SaveRun(ctx, run)) })
+
+	report, err := c.Report(ctx, testRun, "", 150_000)
+	require.NoError(t, err)
+	assert.Equal(t, ReportPage{Run: &run, Servers: []ServerRow{server}}, report)
+}
+
+// fillRun writes a run with everything that a report shows, and rows of other runs that it must not show.
+func fillRun(t *testing.T, c *Catalog) {
+	t.Helper()
+	ctx := t.Context()
+	for _, run := range []string{"collect/other", testRun} {
+		require.NoError(t, c.SaveRun(ctx, RunRow{ID: run, Kind: KindCollect, Start: monday, End: monday.Add(time.Minute)}))
+		for s := range 3 {
+			fillServer(t, c, run, fmt.Sprintf("branch-%03d", s))
+		}
+	}
+}
+
+func fillServer(t *testing.T, c *Catalog, run, server string) {
+	t.Helper()
+	ctx := t.Context()
+	listed := lines(run+"0.zip", run+"1.zip", run+"2.csv", run+"3", run+"4")
+	listed[4].State, listed[4].Reason, listed[4].Path = StateRefused, "unsafe_name", "bad\xff"
+	_, err := c.PlanListing(ctx, run, server, listed, 0)
+	require.NoError(t, err)
+	entries, err := c.NextEntries(ctx, run, server, 0, 10)
+	require.NoError(t, err)
+	p := Page{Run: run, Server: server, ZipDir: testZip, UnzipDir: testUnzip, Decompression: "decompress/" + run + "/" + server}
+	for _, e := range entries[:3] {
+		p.Files = append(p.Files, collected(e, server+"/"+e.Path))
+	}
+	p.Files = append(p.Files, Settled{EntryID: entries[3].ID, State: StateFailed, Reason: "timeout", Detail: "é\xff"})
+	archives, err := c.Settle(ctx, p)
+	require.NoError(t, err)
+	for _, a := range archives {
+		require.NoError(t, c.SaveExtraction(ctx, []Extraction{extraction(a.ID, strings.TrimSuffix(a.Path, ".zip"))}))
+	}
+	books, err := c.Books(ctx, run, server)
+	require.NoError(t, err)
+	require.NoError(t, c.SaveServer(ctx, ServerRow{Run: run, Server: server, Result: 2, Books: books, Start: monday}))
+}
+
+// join reads a whole report in pages of the budget.
+func join(t *testing.T, c *Catalog, run string, budget int) (whole ReportPage, pages int) {
+	t.Helper()
+	for cursor := ""; ; pages++ {
+		p, err := c.Report(t.Context(), run, cursor, budget)
+		require.NoError(t, err)
+		text, err := json.Marshal(p)
+		require.NoError(t, err)
+		rows := len(p.Servers) + len(p.Files) + len(p.Issues) + len(p.Archives) + len(p.Layers)
+		if p.Run != nil {
+			whole.Run = p.Run
+			rows++
+		}
+		require.Positive(t, rows, "every page leads on")
+		require.True(t, len(text) <= budget || rows == 1, "%d bytes", len(text))
+		whole.Servers = append(whole.Servers, p.Servers...)
+		whole.Files = append(whole.Files, p.Files...)
+		whole.Issues = append(whole.Issues, p.Issues...)
+		whole.Archives = append(whole.Archives, p.Archives...)
+		whole.Layers = append(whole.Layers, p.Layers...)
+		if cursor = p.Next; cursor == "" {
+			return whole, pages + 1
+		}
+	}
+}
+
+func TestReportPagesAddUp(t *testing.T) {
+	c := open(t)
+	fillRun(t, c)
+	whole, pages := join(t, c, testRun, 150_000)
+	require.Equal(t, 1, pages)
+	assert.Equal(t, []int{3, 9, 6, 6, 12}, []int{
+		len(whole.Servers), len(whole.Files), len(whole.Issues), len(whole.Archives), len(whole.Layers),
+	})
+	assert.Equal(t, ReportFile{
+		Server: "branch-000", Name: testRun + "0.zip", Size: 230, SHA256: whole.Files[0].SHA256,
+		LocalPath: "branch-000/" + testRun + "0.zip",
+	}, whole.Files[0])
+	assert.Equal(t, ReportIssue{Server: "branch-000", State: StateRefused, Name: "bad\uFFFD", Reason: "unsafe_name"},
+		whole.Issues[0])
+	assert.Equal(t, ReportLayer{
+		Archive: whole.Archives[0].Path,
+		Layer:   Layer{Path: "a.zip/in.tar.gz", Result: 1, Files: 1, Reason: "corrupt", Detail: "crc"},
+	}, whole.Layers[1])
+
+	for _, budget := range []int{0, 700, 1500, 4000} {
+		again, pages := join(t, c, testRun, budget)
+		assert.Equal(t, whole, again, "budget %d", budget)
+		assert.Greater(t, pages, 1)
+	}
+	_, pages = join(t, c, testRun, 0)
+	assert.Equal(t, 1+3+9+6+6+12, pages, "one row per page is the least")
+}
+
+func TestReportOfADecompression(t *testing.T) {
+	c := open(t)
+	fillRun(t, c)
+	id := "decompress/" + testRun + "/branch-001"
+	require.NoError(t, c.SaveRun(t.Context(), RunRow{ID: id, Kind: KindDecompress}))
+	whole, _ := join(t, c, id, 150_000)
+	assert.Equal(t, []int{0, 0, 0, 2, 4}, []int{
+		len(whole.Servers), len(whole.Files), len(whole.Issues), len(whole.Archives), len(whole.Layers),
+	})
+}
+
+func TestReportOfAnUnknownRunAndOfABadCursor(t *testing.T) {
+	c := open(t)
+	_, err := c.Report(t.Context(), "collect/nobody", "", 1000)
+	require.ErrorIs(t, err, ErrNoRow)
+	require.NoError(t, c.SaveRun(t.Context(), RunRow{ID: testRun, Kind: KindCollect}))
+	_, err = c.Report(t.Context(), testRun, "x", 1000)
+	require.Error(t, err)
+}
+
+func TestLongTextsAreCutToFitAPayload(t *testing.T) {
+	c := open(t)
+	long := strings.Repeat("\x01", 64<<10)
+	l := line(long)
+	l.State, l.Reason, l.Detail = StateRefused, "unsafe_name", long
+	planIn(t, c, testRun, []Listed{l})
+	require.NoError(t, c.SaveRun(t.Context(), RunRow{ID: testRun, Kind: KindCollect}))
+	p, err := c.Report(t.Context(), testRun, "", 0)
+	require.NoError(t, err)
+	p, err = c.Report(t.Context(), testRun, p.Next, 0)
+	require.NoError(t, err)
+	text, err := json.Marshal(p)
+	require.NoError(t, err)
+	assert.Less(t, len(text), 40<<10)
+	assert.Len(t, p.Issues, 1)
+}
+
+// A report of a large run is read in many pages: none of them may sort or walk through what other pages show.
+func TestReportReadsThroughIndexes(t *testing.T) {
+	c := open(t)
+	for _, kind := range []string{KindCollect, KindDecompress} {
+		for _, s := range sectionsOf(kind) {
+			assert.NotRegexp(t, "SCAN|TEMP B-TREE", explain(t, c, s.query, testRun, 1, 1))
+		}
+	}
+}
+
+func TestOriginsReadThroughIndexes(t *testing.T) {
+	c := open(t)
+	plan := explain(t, c, originsQuery, `[["/a","b"]]`)
+	assert.NotRegexp(t, "SCAN [^s]", plan, "only the split path itself is walked through")
+}
+
+func explain(t *testing.T, c *Catalog, text string, args ...any) string {
+	t.Helper()
+	steps, err := query(t.Context(), c.reader, func(row scanner) (step string, err error) {
+		var id, parent, unused int
+		return step, row.Scan(&id, &parent, &unused, &step)
+	}, "EXPLAIN QUERY PLAN "+text, args...)
+	require.NoError(t, err)
+	require.NotEmpty(t, steps)
+	return strings.Join(steps, "\n")
+}

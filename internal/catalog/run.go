@@ -1,0 +1,44 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+)
+
+// SaveRun writes or replaces the outcome of a run.
+func (c *Catalog) SaveRun(ctx context.Context, r RunRow) error {
+	return c.write(ctx, "save run "+r.ID, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO runs (id, kind, result, reason, detail, started_at, ended_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			r.ID, r.Kind, r.Result, r.Reason, clip(r.Detail, maxDetail), nanos(r.Start), nanos(r.End))
+		return err
+	})
+}
+
+const insertServer = `INSERT INTO run_servers (run, server, result, reason, detail, listed, excluded, unchanged, deferred,
+refused, failed, collected, pending, bytes, buffer_path, leftovers, started_at, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, server) DO `
+
+// SaveServer writes or replaces the outcome of a server in a run.
+func (c *Catalog) SaveServer(ctx context.Context, s ServerRow) error {
+	return c.saveServer(ctx, s, insertServer+`UPDATE SET result = excluded.result, reason = excluded.reason,
+		detail = excluded.detail, listed = excluded.listed, excluded = excluded.excluded, unchanged = excluded.unchanged,
+		deferred = excluded.deferred, refused = excluded.refused, failed = excluded.failed, collected = excluded.collected,
+		pending = excluded.pending, bytes = excluded.bytes, buffer_path = excluded.buffer_path, leftovers = excluded.leftovers,
+		started_at = excluded.started_at, ended_at = excluded.ended_at`)
+}
+
+// SaveServerIfAbsent writes the outcome of a server that has none in the run: a parent's word on a child that left no own.
+func (c *Catalog) SaveServerIfAbsent(ctx context.Context, s ServerRow) error {
+	return c.saveServer(ctx, s, insertServer+`NOTHING`)
+}
+
+func (c *Catalog) saveServer(ctx context.Context, s ServerRow, statement string) error {
+	return c.write(ctx, "save server "+s.Server, func(tx *sql.Tx) error {
+		b := s.Books
+		_, err := tx.ExecContext(ctx, statement, s.Run, s.Server, s.Result, s.Reason, clip(s.Detail, maxDetail), b.Listed,
+			b.Excluded, b.Unchanged, b.Deferred, b.Refused, b.Failed, b.Collected, b.Pending, b.Bytes, s.BufferPath, s.Leftovers,
+			nanos(s.Start), nanos(s.End))
+		return err
+	})
+}

@@ -1,0 +1,182 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// LocalPathTaken tells whether a file other than this version (server, raw path, size, modification time) of the entry owns
+// the path in the zip directory.
+func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, entryID int64) (bool, error) {
+	entry, err := c.Entry(ctx, entryID)
+	if err != nil {
+		return false, err
+	}
+	var taken bool
+	err = c.reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM files WHERE zip_file = ?
+		AND (server, raw_path, size, mtime) <> (?, ?, ?, ?))`,
+		zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
+	if err != nil {
+		return false, fmt.Errorf("catalog: owner of %s: %w", localPath, err)
+	}
+	return taken, nil
+}
+
+// Settle writes what became of a page's entries, and returns its archives, those of an earlier call included. A collected
+// entry stays collected, whatever a late call says.
+func (c *Catalog) Settle(ctx context.Context, p Page) ([]Archive, error) {
+	var archives []Archive
+	err := c.write(ctx, "settle page of "+p.Server, func(tx *sql.Tx) error {
+		s, err := newSettlement(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		for _, f := range p.Files {
+			if err := s.settle(ctx, f); err != nil {
+				return err
+			}
+		}
+		archives = s.archives
+		return nil
+	})
+	return archives, err
+}
+
+// settlement is one Settle in progress.
+type settlement struct {
+	tx         *sql.Tx
+	page       Page
+	archives   []Archive
+	readEntry  *sql.Stmt
+	insertFile *sql.Stmt
+	closeEntry *sql.Stmt
+}
+
+const insertFileQuery = `INSERT INTO files (server, raw_path, size, mtime, sha256, path, version, bytes, zip_dir, local_path,
+entry_id, run, collected_at, remote_action, remote_done, remote_detail)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
+?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '')
+ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path
+RETURNING id`
+
+func newSettlement(ctx context.Context, tx *sql.Tx, p Page) (*settlement, error) {
+	s := &settlement{tx: tx, page: p}
+	var errs [3]error
+	s.readEntry, errs[0] = tx.PrepareContext(ctx, entryQuery+`WHERE e.id = ?`)
+	s.insertFile, errs[1] = tx.PrepareContext(ctx, insertFileQuery)
+	s.closeEntry, errs[2] = tx.PrepareContext(ctx,
+		`UPDATE entries SET state = ?, reason = ?, detail = ?, file_id = ? WHERE id = ?`)
+	return s, errors.Join(errs[:]...)
+}
+
+func (s *settlement) close() {
+	for _, statement := range []*sql.Stmt{s.readEntry, s.insertFile, s.closeEntry} {
+		_ = statement.Close() // the transaction decides
+	}
+}
+
+// settle writes what became of one entry.
+func (s *settlement) settle(ctx context.Context, f Settled) error {
+	entry, err := scanEntry(s.readEntry.QueryRowContext(ctx, f.EntryID))
+	if err != nil {
+		return missing(err, "entry %d", f.EntryID)
+	}
+	if entry.Run != s.page.Run || entry.Server != s.page.Server {
+		return fmt.Errorf("entry %d is of %s in %s: %w", f.EntryID, entry.Server, entry.Run, ErrNoRow)
+	}
+	switch f.State {
+	case StateCollected:
+		return s.collect(ctx, entry, f)
+	case StateDeferred, StateRefused, StateFailed:
+		if entry.State == StateCollected {
+			return nil
+		}
+		return s.end(ctx, f, sql.NullInt64{})
+	}
+	return fmt.Errorf("entry %d is settled as %q", f.EntryID, f.State)
+}
+
+// collect writes the version that was collected, or finds it; its place is where it was published last.
+func (s *settlement) collect(ctx context.Context, e Entry, f Settled) error {
+	if f.SHA256 == "" || f.LocalPath == "" {
+		return fmt.Errorf("entry %d is settled as collected without hash or path", f.EntryID)
+	}
+	file := sql.NullInt64{Valid: true}
+	err := s.insertFile.QueryRowContext(ctx, e.Server, []byte(e.RawPath), e.Size, nanos(e.ModTime), f.SHA256, e.Path, f.Size,
+		s.page.ZipDir, f.LocalPath, e.ID, s.page.Run, nanos(time.Now()), s.page.RemoteAction).Scan(&file.Int64)
+	if err != nil {
+		return fmt.Errorf("file %s: %w", f.LocalPath, err)
+	}
+	if err := s.end(ctx, f, file); err != nil || !f.Archive {
+		return err
+	}
+	archive, err := insertPageArchive(ctx, s.tx, s.page, f)
+	s.archives = append(s.archives, archive)
+	return err
+}
+
+func (s *settlement) end(ctx context.Context, f Settled, file sql.NullInt64) error {
+	_, err := s.closeEntry.ExecContext(ctx, f.State, f.Reason, clip(f.Detail, maxDetail), file, f.EntryID)
+	return err
+}
+
+func insertPageArchive(ctx context.Context, tx *sql.Tx, p Page, f Settled) (Archive, error) {
+	err := insertArchive(ctx, tx, Archive{
+		Decompression: p.Decompression, Run: p.Run, Server: p.Server, ZipDir: p.ZipDir, Path: f.LocalPath, Size: f.Size,
+		SHA256: f.SHA256, UnzipDir: p.UnzipDir,
+	})
+	if err != nil {
+		return Archive{}, err
+	}
+	return scanArchive(tx.QueryRowContext(ctx, `SELECT `+archiveColumns+` FROM archives WHERE decompression = ? AND path = ?`,
+		p.Decompression, f.LocalPath))
+}
+
+// RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.
+func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) ([]RemoteAction, error) {
+	actions, err := query(ctx, c.reader, func(row scanner) (a RemoteAction, err error) {
+		return a, row.Scan(&a.FileID, &a.RawPath, &a.Action, &a.Size, instant{&a.ModTime})
+	}, `SELECT id, raw_path, remote_action, size, mtime FROM files
+		WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`, server, limit)
+	if err != nil {
+		return nil, fmt.Errorf("catalog: remote actions on %s: %w", server, err)
+	}
+	return actions, nil
+}
+
+// RemoteDone notes that the action for the file is done.
+func (c *Catalog) RemoteDone(ctx context.Context, fileID int64) error {
+	return c.updateFile(ctx, fileID, `UPDATE files SET remote_done = 1, remote_detail = '' WHERE id = ?`, fileID)
+}
+
+// RemoteFailed notes why the action for the file failed; it stays to be done. An action that is done stays done.
+func (c *Catalog) RemoteFailed(ctx context.Context, fileID int64, detail string) error {
+	if detail == "" {
+		detail = "failed"
+	}
+	return c.updateFile(ctx, fileID, `UPDATE files SET remote_detail = CASE remote_done WHEN 0 THEN ? ELSE '' END WHERE id = ?`,
+		clip(detail, maxDetail), fileID)
+}
+
+func (c *Catalog) updateFile(ctx context.Context, fileID int64, statement string, args ...any) error {
+	return c.write(ctx, fmt.Sprintf("remote action of file %d", fileID), func(tx *sql.Tx) error {
+		return updateOne(ctx, tx, statement, args...)
+	})
+}
+
+// updateOne runs a statement that must hit a row: ErrNoRow if it does not.
+func updateOne(ctx context.Context, tx *sql.Tx, statement string, args ...any) error {
+	result, err := tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	hit, err := result.RowsAffected()
+	if err == nil && hit == 0 {
+		err = ErrNoRow
+	}
+	return err
+}

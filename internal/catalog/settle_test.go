@@ -1,0 +1,174 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSettleAPage(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("a.zip", "b.csv", "c", "d", "e", "f"))
+	e := pendingIn(t, c, testRun)
+	settled := page(testRun, collected(e[0], "branch-001/a.zip"), collected(e[1], "branch-001/b.csv"),
+		Settled{EntryID: e[2].ID, State: StateDeferred, Reason: "changing"},
+		Settled{EntryID: e[3].ID, State: StateRefused, Reason: "too_large"},
+		Settled{EntryID: e[4].ID, State: StateFailed, Reason: "timeout", Detail: strings.Repeat("é", maxDetail)})
+	var archives []Archive
+	twice(t, c, func() {
+		var err error
+		archives, err = c.Settle(t.Context(), settled)
+		require.NoError(t, err)
+	})
+	require.Len(t, archives, 1)
+	assert.Equal(t, Archive{
+		ID: archives[0].ID, Decompression: testDecomp, Run: testRun, Server: testServer, FileID: archives[0].FileID,
+		ZipDir: testZip, Path: "branch-001/a.zip", Size: e[0].Size, SHA256: settled.Files[0].SHA256, UnzipDir: testUnzip,
+	}, archives[0])
+	assert.NotZero(t, archives[0].FileID)
+
+	books, err := c.Books(t.Context(), testRun, testServer)
+	require.NoError(t, err)
+	assert.Equal(t, Books{Listed: 6, Deferred: 1, Refused: 1, Failed: 1, Collected: 2, Pending: 1, Bytes: 100}, books)
+	failed, err := c.Entry(t.Context(), e[4].ID)
+	require.NoError(t, err)
+	assert.Equal(t, StateFailed, failed.State)
+	assert.LessOrEqual(t, len(failed.Detail), maxDetail)
+	assert.True(t, strings.HasSuffix(failed.Detail, "é…"))
+}
+
+func TestSettleRefusesNonsenseAndLeavesNothing(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("a", "b"))
+	e := pendingIn(t, c, testRun)
+	before := dump(t, c)
+	good := collected(e[0], "x/a")
+	for name, bad := range map[string]Settled{
+		"no such entry":     {EntryID: 999, State: StateFailed},
+		"pending":           {EntryID: e[1].ID, State: StatePending},
+		"without a hash":    {EntryID: e[1].ID, State: StateCollected, LocalPath: "x/b"},
+		"without a path":    {EntryID: e[1].ID, State: StateCollected, SHA256: "b"},
+		"on another's path": collected(e[1], "x/a"),
+	} {
+		_, err := c.Settle(t.Context(), page(testRun, good, bad))
+		require.Error(t, err, name)
+		assert.Equal(t, before, dump(t, c), name)
+	}
+	_, err := c.Settle(t.Context(), page("collect/other", good))
+	require.ErrorIs(t, err, ErrNoRow)
+}
+
+func TestCollectedStaysCollected(t *testing.T) {
+	c := open(t)
+	collectAll(t, c, testRun, "a")
+	before := dump(t, c)
+	_, err := c.Settle(t.Context(), page(testRun, Settled{EntryID: 1, State: StateFailed, Reason: "late"}))
+	require.NoError(t, err)
+	assert.Equal(t, before, dump(t, c))
+}
+
+func TestAChangedFileIsASecondVersion(t *testing.T) {
+	c := open(t)
+	collectAll(t, c, testRun, "a.zip", "b")
+	changed := line("a.zip")
+	changed.Size = 77
+	planIn(t, c, "collect/next", []Listed{changed, line("b")})
+	entry := pendingIn(t, c, "collect/next")[0]
+
+	taken, err := c.LocalPathTaken(t.Context(), testZip, "branch-001/a.zip", entry.ID)
+	require.NoError(t, err)
+	assert.True(t, taken, "by the first version")
+	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID)
+	require.NoError(t, err)
+	assert.False(t, taken)
+	_, err = c.Settle(t.Context(), page("collect/next", collected(entry, "branch-001/a~2.zip")))
+	require.NoError(t, err)
+	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID)
+	require.NoError(t, err)
+	assert.False(t, taken, "a version is not in its own way")
+	_, err = c.LocalPathTaken(t.Context(), testZip, "x", 999)
+	require.ErrorIs(t, err, ErrNoRow)
+
+	versions, err := query(t.Context(), c.reader, func(row scanner) (v int, err error) { return v, row.Scan(&v) },
+		`SELECT version FROM files WHERE raw_path = ? ORDER BY id`, []byte("a.zip"))
+	require.NoError(t, err)
+	assert.Equal(t, []int{1, 2}, versions)
+}
+
+func TestOneVersionWithTwoContentsIsKeptTwice(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("a"))
+	planIn(t, c, "collect/parallel", lines("a"))
+	one, two := pendingIn(t, c, testRun)[0], pendingIn(t, c, "collect/parallel")[0]
+	_, err := c.Settle(t.Context(), page(testRun, collected(one, "x/a")))
+	require.NoError(t, err)
+	other := collected(two, "x/a~2")
+	other.SHA256 = "other"
+	_, err = c.Settle(t.Context(), page("collect/parallel", other))
+	require.NoError(t, err)
+	var count int
+	require.NoError(t, c.reader.QueryRow("SELECT count(DISTINCT local_path || version) FROM files").Scan(&count))
+	assert.Equal(t, 2, count)
+}
+
+func TestTwoRunsCollectTheSameVersion(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("a.zip"))
+	planIn(t, c, "collect/parallel", lines("a.zip"))
+	for _, run := range []string{testRun, "collect/parallel"} {
+		_, err := c.Settle(t.Context(), page(run, collected(pendingIn(t, c, run)[0], "x/a.zip")))
+		require.NoError(t, err)
+		books, err := c.Books(t.Context(), run, testServer)
+		require.NoError(t, err)
+		assert.Equal(t, Books{Listed: 1, Collected: 1, Bytes: 50}, books)
+	}
+	var count int
+	require.NoError(t, c.reader.QueryRow("SELECT count(*) FROM files").Scan(&count))
+	assert.Equal(t, 1, count)
+}
+
+func TestRemoteActions(t *testing.T) {
+	c := open(t)
+	ctx := t.Context()
+	collectAll(t, c, testRun, "a", "b\xff", "c")
+	pending := func(limit int) []RemoteAction {
+		actions, err := c.RemoteActions(ctx, testServer, limit)
+		require.NoError(t, err)
+		return actions
+	}
+	all := pending(10)
+	require.Len(t, all, 3)
+	assert.Equal(t, RemoteAction{FileID: all[1].FileID, RawPath: "b\xff", Action: "delete", Size: 20, ModTime: monday}, all[1])
+	twice(t, c, func() { require.NoError(t, c.RemoteFailed(ctx, all[0].FileID, "550 no")) })
+	assert.Equal(t, []RemoteAction{all[1], all[2]}, pending(2), "what failed does not keep others from being done")
+	assert.Equal(t, []RemoteAction{all[1], all[2], all[0]}, pending(10))
+	twice(t, c, func() { require.NoError(t, c.RemoteDone(ctx, all[1].FileID)) })
+	twice(t, c, func() { require.NoError(t, c.RemoteFailed(ctx, all[1].FileID, "late")) })
+	assert.Equal(t, []RemoteAction{all[2], all[0]}, pending(10))
+	require.ErrorIs(t, c.RemoteDone(ctx, 999), ErrNoRow)
+	require.ErrorIs(t, c.RemoteFailed(ctx, 999, "x"), ErrNoRow)
+
+	keep := page("collect/keep")
+	keep.RemoteAction = ""
+	planIn(t, c, "collect/keep", lines("d"))
+	keep.Files = []Settled{collected(pendingIn(t, c, "collect/keep")[0], "d")}
+	_, err := c.Settle(ctx, keep)
+	require.NoError(t, err)
+	assert.Len(t, pending(10), 2)
+}
+
+func TestSettlingAgainDoesNotReviveARemoteAction(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("a"))
+	p := page(testRun, collected(pendingIn(t, c, testRun)[0], "a"))
+	_, err := c.Settle(t.Context(), p)
+	require.NoError(t, err)
+	require.NoError(t, c.RemoteDone(t.Context(), 1))
+	_, err = c.Settle(t.Context(), p)
+	require.NoError(t, err)
+	actions, err := c.RemoteActions(t.Context(), testServer, 10)
+	require.NoError(t, err)
+	assert.Empty(t, actions)
+}

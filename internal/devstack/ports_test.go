@@ -1,0 +1,56 @@
+package devstack
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func TestFreePortTakesTheFirstPreferredThatIsFree(t *testing.T) {
+	taken, err := net.Listen("tcp", loopback+":0")
+	require.NoError(t, err)
+	defer taken.Close()
+	takenPort := taken.Addr().(*net.TCPAddr).Port
+	free, err := FreePort()
+	require.NoError(t, err)
+
+	got, err := FreePort(takenPort, free)
+	require.NoError(t, err)
+	assert.Equal(t, free, got)
+	got, err = FreePort(takenPort)
+	require.NoError(t, err)
+	assert.NotEqual(t, takenPort, got)
+	assert.Less(t, got, 32768, "outside the range of outgoing connections")
+}
+
+func TestListensTellsWhoseSocketItIs(t *testing.T) {
+	listener, err := net.Listen("tcp", loopback+":0")
+	require.NoError(t, err)
+	port := listener.Addr().(*net.TCPAddr).Port
+	assert.True(t, listens(os.Getpid(), port))
+	stranger := startHelper(t, "stubborn")
+	assert.False(t, listens(stranger.Pid(), port), "another process sees the port and does not hold it")
+	require.NoError(t, listener.Close())
+	assert.False(t, listens(os.Getpid(), port))
+}
+
+func TestClosedPortRefusesAndIsHeld(t *testing.T) {
+	held, err := HoldClosedPort()
+	require.NoError(t, err)
+	address := net.JoinHostPort(loopback, strconv.Itoa(held.Port()))
+
+	_, err = net.Dial("tcp", address)
+	require.ErrorIs(t, err, unix.ECONNREFUSED)
+	_, err = net.Listen("tcp", address)
+	require.ErrorIs(t, err, unix.EADDRINUSE)
+
+	require.NoError(t, held.Release())
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err, "the port is free again")
+	require.NoError(t, listener.Close())
+}

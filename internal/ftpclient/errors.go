@@ -1,0 +1,214 @@
+package ftpclient
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"strings"
+	"unicode"
+)
+
+// Reply codes that are decided upon (RFC 959 section 4.2; 430 and 434 are of RFC 2228's family in common use).
+const (
+	codeDelayed        = 120
+	codeUserOK         = 331
+	codeNeedAccount    = 332
+	codeUnavailable    = 421
+	codeNoDataConn     = 425
+	codeAborted        = 426
+	codeBadCredentials = 430
+	codeHostDown       = 434
+	codeBusyFile       = 450
+	codeLocalError     = 451
+	codeNoSpace        = 452
+	codeUnknownCommand = 500
+	codeNotImplemented = 502
+	codeBadParameter   = 504
+	codeNotLoggedIn    = 530
+	codeNeedAccountFor = 532
+	codeNoFile         = 550
+	codeQuota          = 552
+	codeBadName        = 553
+)
+
+// Words that servers use; they are compared with decoded, lower-cased replies.
+var (
+	crowdedWords = []string{"too many", "maximum", "limit", "busy", "connections"}
+	guessWords   = []string{"attempt", "failures", "password", "incorrect"} // "too many attempts" is no full house
+	absentWords  = []string{"no such", "not found", "not exist", "cannot find", "找不到", "不存在"}
+	deniedWords  = []string{"denied", "permission", "not permitted", "access", "拒绝", "权限"}
+)
+
+var errPanic = errors.New("the answer made the FTP library panic")
+
+// failure is an error of this package: what was asked of which server, its own words, and the sentinel they amount to.
+type failure struct {
+	server, command, subject string
+	code                     int // of the reply, 0 if there was none
+	words                    string
+	kind                     error
+}
+
+func (f *failure) Error() string {
+	asked := strings.TrimSpace(f.command + " " + f.subject)
+	if asked == "" {
+		return fmt.Sprintf("server %s: %v: %s", f.server, f.kind, f.words)
+	}
+	return fmt.Sprintf("server %s: %s: %v: %s", f.server, asked, f.kind, f.words)
+}
+
+func (f *failure) Unwrap() error { return f.kind }
+
+// localError is a failure of the caller's writer; it says nothing about the server.
+type localError struct{ error }
+
+func (e *localError) Unwrap() error { return e.error }
+
+// describe turns what the library or the network said into a failure. subject is the path that was asked for.
+func (c *Conn) describe(subject string, err error) *failure {
+	var done *failure
+	if errors.As(err, &done) {
+		return done
+	}
+	f := &failure{server: c.opt.Name, command: c.said.command, subject: c.printable(subject), kind: ErrProtocol}
+	reply := c.replyIn(err)
+	var local *localError
+	switch {
+	case reply != nil:
+		f.code, f.words = reply.Code, c.printable(fmt.Sprintf("%d %s", reply.Code, reply.Msg))
+		f.kind = classify(f.command, reply.Code, c.names.decode(reply.Msg))
+		return f
+	case errors.As(err, &local):
+		f.kind, f.words = local.error, "writing it here failed"
+		return f
+	case errors.As(err, new(*tls.CertificateVerificationError)):
+		f.kind = ErrUntrusted
+	case errors.Is(err, errLongListing):
+		f.kind = ErrTooMany
+	case broken(err):
+		f.kind = ErrUnreachable
+	}
+	f.words = c.printable(err.Error())
+	return f
+}
+
+// replyIn finds the server's reply. A refused USER or OPTS comes from the library as bare text.
+func (c *Conn) replyIn(err error) *textproto.Error {
+	var reply *textproto.Error
+	if errors.As(err, &reply) {
+		return reply
+	}
+	if bare := c.said.reply(); bare != nil && (c.said.command == "USER" || c.said.command == "OPTS") {
+		return &textproto.Error{Code: bare.Code, Msg: err.Error()} // which has all lines of the reply
+	}
+	return nil
+}
+
+// broken reports whether err means that a connection could not be made or did not last.
+func broken(err error) bool {
+	var record tls.RecordHeaderError // the other side does not speak TLS
+	var alert tls.AlertError
+	if errors.As(err, &record) || errors.As(err, &alert) {
+		return false
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed)
+}
+
+// classify names the sentinel that a refusing reply stands for.
+func classify(command string, code int, text string) error {
+	text = strings.ToLower(text)
+	login := command == "USER" || command == "PASS"
+	switch code {
+	case codeUnavailable, codeDelayed, codeBusyFile, codeLocalError, codeNoSpace:
+		return ErrBusy
+	case codeNotLoggedIn, codeBadCredentials, codeUserOK, codeNeedAccount, codeNeedAccountFor:
+		if hasAny(text, crowdedWords) && !hasAny(text, guessWords) {
+			return ErrBusy
+		}
+		return ErrLoginRefused
+	case codeNoDataConn, codeAborted, codeHostDown:
+		return ErrUnreachable
+	}
+	switch {
+	case login && code >= 500:
+		return ErrLoginRefused
+	case code == codeNoFile || code == codeBadName:
+		return classifyFile(code, text)
+	case code == codeQuota:
+		return ErrDenied
+	}
+	return ErrProtocol
+}
+
+func classifyFile(code int, text string) error {
+	switch {
+	case hasAny(text, absentWords):
+		return ErrNotFound
+	case code == codeBadName || hasAny(text, deniedWords):
+		return ErrDenied
+	}
+	return ErrNotFound
+}
+
+// vague reports whether a reply refuses a file without saying why, as vsftpd's "550 Failed to open file." does.
+func vague(text string) bool {
+	text = strings.ToLower(text)
+	return !hasAny(text, absentWords) && !hasAny(text, deniedWords)
+}
+
+func hasAny(text string, words []string) bool {
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// printable makes the server's words fit for logs: decoded, one line, not endless, and without the password should the
+// server repeat it.
+func (c *Conn) printable(words string) string {
+	const most = 300
+	words = c.names.decode(words)
+	if c.opt.Password != "" {
+		words = strings.ReplaceAll(words, c.opt.Password, "***")
+	}
+	if len(words) > most {
+		words = words[:most] + "…"
+	}
+	words = strings.ToValidUTF8(words, "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, words)
+}
+
+// guard runs a library call; some of the library's parsers panic on nonsense (a PASV reply "227 )(").
+func guard(call func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", errPanic, cause)
+		}
+	}()
+	return call()
+}
+
+// command runs a library call that expects one particular code, and takes any other success for one too.
+func command(call func() error) error { return accept(guard(call)) }
+
+// accept makes nil of an error that is a success by RFC 959 section 4.2, where the first digit decides. The library
+// insists on 226 after a transfer, for instance, and some servers say 250.
+func accept(err error) error {
+	var reply *textproto.Error
+	if errors.As(err, &reply) && reply.Code/100 == 2 {
+		return nil
+	}
+	return err
+}

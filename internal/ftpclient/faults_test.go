@@ -1,0 +1,480 @@
+package ftpclient_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"talon/internal/ftpclient"
+)
+
+type reactions = map[string]reaction
+
+// patience bounds the wait for a server that stays mute.
+const patience = 500 * time.Millisecond
+
+func TestDialFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		reactions reactions
+		want      error
+	}{
+		"mute greeting":           {reactions{"greeting": nil}, ftpclient.ErrUnreachable},
+		"mute at USER":            {reactions{"USER": nil}, ftpclient.ErrUnreachable},
+		"mute at TYPE":            {reactions{"TYPE": nil}, ftpclient.ErrUnreachable},
+		"421 greeting":            {reactions{"greeting": say("421 come back later")}, ftpclient.ErrBusy},
+		"120 greeting":            {reactions{"greeting": say("120 ready in 5 minutes")}, ftpclient.ErrBusy},
+		"421 at USER, two lines":  {reactions{"USER": say("421-Too many users\r\n421 bye")}, ftpclient.ErrBusy},
+		"530 at USER, two lines":  {reactions{"USER": say("530-Too many users\r\n530 bye")}, ftpclient.ErrBusy},
+		"530 failed because full": {reactions{"PASS": say("530 Login failed: too many connections")}, ftpclient.ErrBusy},
+		"421 at USER":             {reactions{"USER": say("421 Service not available")}, ftpclient.ErrBusy},
+		"530 full at USER":        {reactions{"USER": say("530 Too many users, try later")}, ftpclient.ErrBusy},
+		"530 full at PASS":        {reactions{"PASS": say("530 maximum number of connections reached")}, ftpclient.ErrBusy},
+		"530 at USER":             {reactions{"USER": say("530 who are you?")}, ftpclient.ErrLoginRefused},
+		"530 at PASS":             {reactions{"PASS": say("530 Login incorrect.")}, ftpclient.ErrLoginRefused},
+		"530 too many failures":   {reactions{"PASS": say("530 Too many failed attempts")}, ftpclient.ErrLoginRefused},
+		"430":                     {reactions{"PASS": say("430 Invalid username or password")}, ftpclient.ErrLoginRefused},
+		"332":                     {reactions{"PASS": say("332 account?")}, ftpclient.ErrLoginRefused},
+		"500 at PASS":             {reactions{"PASS": say("500 no")}, ftpclient.ErrLoginRefused},
+		"hangs up in the middle":  {reactions{"PASS": func(s *session, _ string) { _ = s.conn.Close() }}, ftpclient.ErrUnreachable},
+		"nonsense":                {reactions{"greeting": say("hello there")}, ftpclient.ErrProtocol},
+		"endless greeting":        {reactions{"greeting": endless}, ftpclient.ErrProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opt := startScript(t, c.reactions).options()
+			if strings.HasPrefix(name, "mute") {
+				opt.ConnectTimeout = patience
+			}
+			_, err := ftpclient.Dial(ctx, opt)
+			require.ErrorIs(t, err, c.want)
+			assert.NotContains(t, err.Error(), testPassword)
+			assert.Contains(t, err.Error(), "branch-001")
+		})
+	}
+}
+
+func endless(s *session, _ string) {
+	line := strings.Repeat("2", 1<<16)
+	for {
+		if _, err := io.WriteString(s.conn, line); err != nil {
+			return
+		}
+	}
+}
+
+func TestAnEchoedPasswordIsRemoved(t *testing.T) {
+	opt := startScript(t, reactions{"PASS": func(s *session, arg string) { s.say("530 no entry with " + arg) }}).options()
+	_, err := ftpclient.Dial(ctx, opt)
+	require.ErrorIs(t, err, ftpclient.ErrLoginRefused)
+	assert.Contains(t, err.Error(), "no entry with ***")
+}
+
+func TestRetrieveFaults(t *testing.T) {
+	size := func(n int) reaction { return say(fmt.Sprintf("213 %d ", n)) } // a blank at the end, as some servers do
+	for name, c := range map[string]struct {
+		reactions reactions
+		want      error
+		n         int64
+	}{
+		"whole, 226":                     {reactions{"RETR": send("12345", "226 done")}, nil, 5},
+		"whole, 250":                     {reactions{"RETR": send("12345", "250 done")}, nil, 5},
+		"short with 226":                 {reactions{"RETR": send("123", "226 done"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
+		"short with 226, no SIZE":        {reactions{"RETR": send("123", "226 done")}, ftpclient.ErrTruncated, 3},
+		"short with 426":                 {reactions{"RETR": send("123", "426 aborted"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
+		"whole with 426":                 {reactions{"RETR": send("12345", "426 aborted"), "SIZE": size(5)}, ftpclient.ErrTruncated, 5},
+		"whole with 451":                 {reactions{"RETR": send("12345", "451 disk error"), "SIZE": size(5)}, ftpclient.ErrTruncated, 5},
+		"whole with 421":                 {reactions{"RETR": send("12345", "421 shutting down")}, ftpclient.ErrBusy, 5},
+		"shrunk":                         {reactions{"RETR": send("123", "226 done"), "SIZE": size(3)}, ftpclient.ErrChanged, 3},
+		"grown":                          {reactions{"RETR": send("1234567", "226 done"), "SIZE": size(7)}, ftpclient.ErrChanged, 5},
+		"more than there is":             {reactions{"RETR": send("1234567", "226 done"), "SIZE": size(5)}, ftpclient.ErrTruncated, 5},
+		"removed meanwhile":              {reactions{"RETR": send("", "226 done"), "SIZE": say("550 Could not get file size.")}, ftpclient.ErrChanged, 0},
+		"growing for ever":               {reactions{"RETR": endlessFile}, ftpclient.ErrChanged, 5},
+		"no such file":                   {reactions{"RETR": say("550 No such file or directory")}, ftpclient.ErrNotFound, 0},
+		"找不到":                            {reactions{"RETR": say("550 系统找不到指定的文件。")}, ftpclient.ErrNotFound, 0},
+		"denied":                         {reactions{"RETR": say("550 Permission denied.")}, ftpclient.ErrDenied, 0},
+		"553":                            {reactions{"RETR": say("553 no")}, ftpclient.ErrDenied, 0},
+		"vague, but there":               {reactions{"RETR": say("550 Failed to open file."), "SIZE": size(5)}, ftpclient.ErrDenied, 0},
+		"vague, and gone":                {reactions{"RETR": say("550 Failed to open file."), "SIZE": say("550 no")}, ftpclient.ErrNotFound, 0},
+		"vague, and SIZE unknown":        {reactions{"RETR": say("550 Failed to open file.")}, ftpclient.ErrDenied, 0},
+		"vague, then silence":            {reactions{"RETR": say("550 Failed to open file."), "SIZE": func(s *session, _ string) { _ = s.conn.Close() }}, ftpclient.ErrUnreachable, 0},
+		"file busy":                      {reactions{"RETR": say("450 in use")}, ftpclient.ErrBusy, 0},
+		"no data connection":             {reactions{"RETR": say("425 cannot open")}, ftpclient.ErrUnreachable, 0},
+		"panicking reply":                {reactions{"EPSV": say("500 no"), "PASV": say("227 )(")}, ftpclient.ErrProtocol, 0},
+		"nonsense for EPSV and PASV":     {reactions{"EPSV": say("229 ok (|||)"), "PASV": say("227 (1,2)")}, ftpclient.ErrProtocol, 0},
+		"mute at RETR":                   {reactions{"RETR": nil}, ftpclient.ErrUnreachable, 0},
+		"mute at EPSV":                   {reactions{"EPSV": nil}, ftpclient.ErrUnreachable, 0},
+		"mute after some data":           {reactions{"RETR": someDataThenSilence}, ftpclient.ErrUnreachable, 3},
+		"mute after all data":            {reactions{"RETR": dataButNoReply}, ftpclient.ErrUnreachable, 5},
+		"reset after some data, 426":     {reactions{"RETR": resetThen("426 broken"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
+		"reset after some data, 226":     {reactions{"RETR": resetThen("226 done"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
+		"reset, and hangs up":            {reactions{"RETR": resetThen("")}, ftpclient.ErrUnreachable, 3},
+		"control connection lost at end": {reactions{"RETR": hangUpAfterData}, ftpclient.ErrUnreachable, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sc := startScript(t, c.reactions)
+			opt := sc.options()
+			if strings.HasPrefix(name, "mute") {
+				opt.IdleTimeout = patience
+			}
+			conn := dial(t, opt)
+			var b bytes.Buffer
+			n, err := conn.Retrieve(ctx, "/a", 5, writerFunc(func(p []byte) (int, error) {
+				sc.delivered.Store(true)
+				return b.Write(p)
+			}))
+			assert.Equal(t, c.n, n)
+			assert.Equal(t, c.n, conn.Delivered())
+			assert.True(t, strings.HasPrefix("12345", b.String()), "never more than was listed: %q", b.String())
+			if c.want == nil {
+				require.NoError(t, err)
+				assert.True(t, conn.Usable())
+				return
+			}
+			require.ErrorIs(t, err, c.want)
+			assert.False(t, conn.Usable())
+		})
+	}
+}
+
+func endlessFile(s *session, _ string) {
+	s.say("150 here it comes")
+	conn := s.openData()
+	defer conn.Close()
+	_, err := io.WriteString(conn, "12345")
+	for block := make([]byte, 1<<16); err == nil; {
+		_, err = conn.Write(block)
+	}
+	s.say("426 connection closed")
+}
+
+func someDataThenSilence(s *session, _ string) {
+	s.say("150 here it comes")
+	conn := s.openData()
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "123")
+	<-s.done
+}
+
+func dataButNoReply(s *session, _ string) {
+	s.say("150 here it comes")
+	s.sendData("12345")
+}
+
+func hangUpAfterData(s *session, _ string) {
+	dataButNoReply(s, "")
+	_ = s.conn.Close()
+}
+
+// resetThen breaks the data connection off after three bytes have been delivered.
+func resetThen(final string) reaction {
+	return func(s *session, _ string) {
+		s.say("150 here it comes")
+		conn := s.openData()
+		_, _ = io.WriteString(conn, "123")
+		for !s.delivered.Load() && !s.stopped() {
+			runtime.Gosched()
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
+		if final == "" {
+			_ = s.conn.Close()
+			return
+		}
+		s.say(final)
+	}
+}
+
+func TestFirstCommandsOfATransfer(t *testing.T) {
+	sc := startScript(t, reactions{"RETR": send("12345", "226 done"), "LIST": send("", "226 done")})
+	c := dial(t, sc.options())
+	for range 2 {
+		_, err := c.Retrieve(ctx, "/a b", 5, io.Discard)
+		require.NoError(t, err)
+	}
+	_, err := c.List(ctx, ftpclient.ListQuery{Dir: "/-x"})
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	eventually(t, func() bool { return sc.sent("QUIT") == 1 }, "QUIT")
+	assert.Equal(t, []string{
+		"USER " + testUser, "PASS " + testPassword, "FEAT", "TYPE I", "EPSV", "RETR /a b", "EPSV", "RETR /a b",
+		"CWD /-x", "EPSV", "LIST", "QUIT",
+	}, sc.allCommands(), "no round trip that is not needed")
+}
+
+func TestUTF8IsAskedForOnlyWhenWanted(t *testing.T) {
+	feat := reactions{"FEAT": say("211-Features:\r\n UTF8\r\n211 End"), "OPTS": say("200 ok")}
+	for encoding, want := range map[string]int{"": 1, "UTF8": 1, "gbk": 0} {
+		sc := startScript(t, feat)
+		opt := sc.options()
+		opt.Encoding = encoding
+		dial(t, opt)
+		assert.Equal(t, want, sc.sent("OPTS UTF8 ON"), encoding)
+	}
+}
+
+func TestPASVIsRememberedAndItsAddressIsNotTrusted(t *testing.T) {
+	sc := startScript(t, reactions{
+		"EPSV": say("500 what?"),
+		"PASV": func(s *session, _ string) {
+			port := s.listenData()
+			s.say(fmt.Sprintf("227 Entering Passive Mode (192,0,2,1,%d,%d)", port/256, port%256))
+		},
+		"RETR": send("12345", "226 done"),
+	})
+	c := dial(t, sc.options())
+	for range 2 {
+		_, err := c.Retrieve(ctx, "/a", 5, io.Discard)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 1, sc.sent("EPSV"))
+	assert.Equal(t, 2, sc.sent("PASV"))
+}
+
+func TestListAccountsForEveryLine(t *testing.T) {
+	listing := strings.Join([]string{
+		"total 12",
+		"drwxr-xr-x 2 u g 4096 Jan  5 10:00 .",
+		"drwxr-xr-x 2 u g 4096 Jan  5 10:00 ..",
+		"",
+		"-rw-r--r--. 1 u g 10 Jan  5  2024 selinux",
+		"-rw-r--r--+ 1 u g 0123 1月  5 10:00 一月",
+		"-rw-r--r-- 1 u g 10 Jan  5  2024 selinux",
+		"lrwxrwxrwx 1 u g 4 Jan  5  2024 link -> selinux",
+		"prw-r--r-- 1 u g 0 Jan  5  2024 pipe",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with\rreturn",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with\x00nul",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with/slash",
+		"AS400 nobody understands",
+		"-rw-r--r-- 1 u g ? Jan  5  2024 no size",
+	}, "\r\n") + "\r\n"
+	l, err := dial(t, startScript(t, reactions{"LIST": send(listing, "226 done")}).options()).
+		List(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true})
+	require.NoError(t, err)
+	specials := map[string]string{}
+	for _, e := range l.Entries {
+		specials[e.RawPath] = e.Special
+		assert.NotEmpty(t, e.Line)
+	}
+	assert.Equal(t, map[string]string{
+		"/out/selinux": "", "/out/一月": "", "/out/link": "symlink", "/out/pipe": "special",
+		"/out/with\rreturn": "unsafe_name", "/out/with\x00nul": "unsafe_name", "/out/with/slash": "unsafe_name",
+	}, specials)
+	assert.Equal(t, []string{"AS400 nobody understands", "-rw-r--r-- 1 u g ? Jan  5  2024 no size"}, l.Unparsed)
+	assert.Equal(t, 1, l.Duplicates)
+	assert.Equal(t, 4, l.Noise)
+	assert.Equal(t, 14, l.Lines)
+}
+
+func TestUnparsedLinesAreCappedButCounted(t *testing.T) {
+	listing := strings.Repeat("???\r\n", ftpclient.MaxUnparsed+50)
+	l, err := dial(t, startScript(t, reactions{"LIST": send(listing, "226 done")}).options()).
+		List(ctx, ftpclient.ListQuery{Dir: "/"})
+	require.NoError(t, err)
+	assert.Len(t, l.Unparsed, ftpclient.MaxUnparsed)
+	assert.Equal(t, ftpclient.MaxUnparsed+50, l.Lines)
+}
+
+func TestListMLSD(t *testing.T) {
+	listing := "type=cdir;modify=20240105100000; /out\r\n" +
+		"type=pdir; ..\r\n" +
+		"Type=FILE;Size=1024;Modify=20240105100000; a\r\n" +
+		"type=OS.unix=slink:/etc;size=5; link\r\n" +
+		"type=file;size=7; /out/full path\r\n" +
+		"type=dir; /out\r\n"
+	sc := startScript(t, reactions{"FEAT": mlst, "MLSD": send(listing, "226 done")})
+	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/out"})
+	require.NoError(t, err)
+	require.Len(t, l.Entries, 4)
+	assert.Equal(t, "/out/a", l.Entries[0].RawPath)
+	assert.Equal(t, int64(1024), l.Entries[0].Size)
+	assert.Equal(t, "symlink", l.Entries[1].Special)
+	assert.Equal(t, "/out/full path", l.Entries[2].RawPath)
+	assert.Equal(t, "unsafe_name", l.Entries[3].Special, "a directory of that name would be entered for ever")
+	assert.Equal(t, 2, l.Noise)
+}
+
+func TestMLSDThatIsOnlyAnnounced(t *testing.T) {
+	sc := startScript(t, reactions{
+		"FEAT": mlst, "MLSD": say("500 unknown command"),
+		"LIST": send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "226 done"),
+	})
+	c := dial(t, sc.options())
+	l, err := c.List(ctx, ftpclient.ListQuery{Dir: "/"})
+	require.NoError(t, err)
+	assert.Len(t, l.Entries, 1)
+	assert.True(t, c.Usable())
+	assert.Equal(t, 2, sc.connections())
+	eventually(t, func() bool { return sc.live() == 1 }, "the first session is closed")
+}
+
+func TestUnreadableSubdirectoryIsReportedNotSkipped(t *testing.T) {
+	root := "drwxr-xr-x 2 u g 1 Jan  5  2024 secret\r\ndrwxr-xr-x 2 u g 1 Jan  5  2024 hollow\r\n" +
+		"drwxr-xr-x 2 u g 1 Jan  5  2024 locked\r\ndrwxr-xr-x 2 u g 1 Jan  5  2024 open\r\n"
+	var dir atomic.Value
+	sc := startScript(t, reactions{
+		"CWD": func(s *session, arg string) {
+			dir.Store(arg)
+			if arg == "/secret" {
+				s.say("550 Failed to change directory.")
+				return
+			}
+			s.say("200 fine")
+		},
+		"LIST": func(s *session, arg string) {
+			switch dir.Load() {
+			case "/hollow":
+				send("", "226 Transfer done (but failed to open directory).")(s, arg)
+			case "/locked":
+				s.say("450 try again")
+			case "/open":
+				send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "250 done")(s, arg)
+			default:
+				send(root, "226 done")(s, arg)
+			}
+		},
+	})
+	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+	require.NoError(t, err)
+	specials := map[string]string{}
+	for _, e := range l.Entries {
+		specials[e.RawPath] = e.Special
+	}
+	assert.Equal(t, map[string]string{
+		"/secret": "unreadable", "/hollow": "unreadable", "/locked": "unreadable", "/open/a": "",
+	}, specials)
+	assert.Equal(t, 5, l.Lines)
+	assert.Equal(t, 1, l.Noise)
+
+	_, err = dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/hollow"})
+	assert.ErrorIs(t, err, ftpclient.ErrDenied)
+}
+
+func TestNoPartOfATreeIsTakenForTheWhole(t *testing.T) {
+	sc := startScript(t, reactions{
+		"CWD": func(s *session, arg string) {
+			if arg == "/sub" {
+				_ = s.conn.Close()
+				return
+			}
+			s.say("250 ok")
+		},
+		"LIST": send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\ndrwxr-xr-x 2 u g 1 Jan  5  2024 sub\r\n", "226 done"),
+	})
+	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+	require.ErrorIs(t, err, ftpclient.ErrUnreachable)
+	assert.Empty(t, l.Entries)
+}
+
+func TestListFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		list reaction
+		want error
+	}{
+		"mute after LIST":      {nil, ftpclient.ErrUnreachable},
+		"mute in the middle":   {someDataThenSilence, ftpclient.ErrUnreachable},
+		"cut off with 426":     {send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "426 aborted"), ftpclient.ErrUnreachable},
+		"denied":               {say("550 Permission denied"), ftpclient.ErrDenied},
+		"nothing transferred":  {say("226 done"), ftpclient.ErrProtocol},
+		"no files is no error": {say("550 No files found."), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opt := startScript(t, reactions{"LIST": c.list}).options()
+			if strings.HasPrefix(name, "mute") {
+				opt.IdleTimeout = patience
+			}
+			l, err := dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/"})
+			require.ErrorIs(t, err, c.want)
+			assert.Empty(t, l.Entries)
+		})
+	}
+}
+
+func TestActionsThatAnswerUnusually(t *testing.T) {
+	sc := startScript(t, reactions{
+		"DELE": say("200 deleted"), "RNFR": say("350 go on"), "RNTO": say("200 renamed"), "MKD": say("200 made"),
+		"SIZE": say("213 5"),
+	})
+	c := dial(t, sc.options())
+	require.NoError(t, c.Delete(ctx, "/a"))
+	require.NoError(t, c.Rename(ctx, "/a", "/b"))
+	require.NoError(t, c.MakeDir(ctx, "/d"))
+	_, modified, err := c.Stat(ctx, "/a")
+	require.NoError(t, err)
+	assert.True(t, modified.IsZero(), "no MDTM, no time")
+}
+
+func TestRefusedActions(t *testing.T) {
+	sc := startScript(t, reactions{
+		"DELE": say("550 Delete operation failed."), "RNFR": say("200 what?"), "MKD": say("550 Create directory operation failed."),
+		"CWD": say("550 Failed to change directory."), "SIZE": say("213 5"),
+	})
+	assert.ErrorIs(t, dial(t, sc.options()).Delete(ctx, "/a"), ftpclient.ErrDenied, "it is still there")
+	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/b"), ftpclient.ErrProtocol, "RNTO was never sent")
+	assert.Zero(t, sc.sent("RNTO"))
+	assert.Error(t, dial(t, sc.options()).MakeDir(ctx, "/d"))
+
+	sc = startScript(t, reactions{"RNFR": say("350 go on"), "RNTO": say("550 Rename failed.")})
+	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/nowhere/b"), ftpclient.ErrNotFound)
+}
+
+func TestCancelClosesWhatItWaitsFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		reactions reactions
+		run       func(context.Context, ftpclient.Options) error
+		at        string
+	}{
+		"greeting": {reactions{"USER": nil}, func(ctx context.Context, opt ftpclient.Options) error {
+			_, err := ftpclient.Dial(ctx, opt)
+			return err
+		}, "USER"},
+		"listing": {reactions{"LIST": nil}, func(ctx context.Context, opt ftpclient.Options) error {
+			c, err := ftpclient.Dial(ctx, opt)
+			if err == nil {
+				_, err = c.List(ctx, ftpclient.ListQuery{})
+			}
+			return err
+		}, "LIST"},
+		"data": {reactions{"RETR": someDataThenSilence}, func(ctx context.Context, opt ftpclient.Options) error {
+			c, err := ftpclient.Dial(ctx, opt)
+			if err == nil {
+				_, err = c.Retrieve(ctx, "/a", 5, io.Discard)
+			}
+			return err
+		}, "RETR"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sc := startScript(t, c.reactions)
+			cancelled, cancel := context.WithCancel(ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- c.run(cancelled, sc.options()) }()
+			eventually(t, func() bool { return sc.sent(c.at) == 1 }, "it waits")
+			cancel()
+			err := <-ended
+			require.ErrorIs(t, err, context.Canceled)
+			assert.NotErrorIs(t, err, ftpclient.ErrUnreachable)
+			eventually(t, func() bool { return sc.live() == 0 || name == "data" }, "the control connection is closed")
+		})
+	}
+}
+
+func TestAFinishedContextLeavesTheConnectionInOrder(t *testing.T) {
+	sc := startScript(t, reactions{"DELE": say("250 ok")})
+	c := dial(t, sc.options())
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	require.ErrorIs(t, c.Delete(cancelled, "/a"), context.Canceled)
+	require.NoError(t, c.Delete(ctx, "/b"))
+	assert.Zero(t, sc.sent("DELE /a"))
+}

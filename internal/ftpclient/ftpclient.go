@@ -1,0 +1,132 @@
+// Package ftpclient talks to one FTP server: it lists directories without losing a line, fetches files whole or says why
+// not, and keeps logged-in connections for the next file. It builds on github.com/jlaffaye/ftp but owns every socket, so
+// that each wait has a deadline and a cancelled context closes what it waits for.
+//
+// Names are the bytes the server sent, kept in Go strings; Options.Encoding only decides how they are shown to people.
+package ftpclient
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Errors of this package. Each returned error wraps exactly one of them (or the context's error, or, where a transfer
+// failed on this side, what the caller's writer said) with %w and tells server, command and the server's own words, never
+// a password.
+var (
+	// ErrUnreachable: no connection, no greeting, or the connection broke: worth another try on a fresh connection.
+	ErrUnreachable = errors.New("server unreachable")
+	// ErrLoginRefused: the server does not accept user or password (530, 430, …). Trying again hammers the account.
+	ErrLoginRefused = errors.New("login refused")
+	// ErrBusy: the server allows no further session now (421, or 530 "too many…").
+	ErrBusy = errors.New("server busy")
+	// ErrNotFound: the file or directory is not there (550 "no such…").
+	ErrNotFound = errors.New("not found")
+	// ErrDenied: the server refuses this file or command to this user (550 "permission…", 553, …).
+	ErrDenied = errors.New("permission denied")
+	// ErrTruncated: fewer or more bytes arrived than listed although the file on the server still has the listed size, or
+	// the final reply was not a success.
+	ErrTruncated = errors.New("transfer incomplete")
+	// ErrChanged: the file on the server no longer is the one that was listed.
+	ErrChanged = errors.New("file changed on the server")
+	// ErrProtocol: an answer that cannot be understood, or one that made the library panic.
+	ErrProtocol = errors.New("protocol error")
+	// ErrUntrusted: the server's certificate cannot be verified. Nothing but a change of the configuration helps.
+	ErrUntrusted = errors.New("certificate not trusted")
+	// ErrTooMany: a listing is larger than its caps.
+	ErrTooMany = errors.New("listing too large")
+)
+
+// TLSMode says whether and how a connection is encrypted.
+type TLSMode string
+
+// The three ways to talk to a server (RFC 4217; implicit TLS is the older practice on port 990).
+const (
+	TLSNone     TLSMode = "none"
+	TLSExplicit TLSMode = "explicit"
+	TLSImplicit TLSMode = "implicit"
+)
+
+// Defaults of Options and ListQuery.
+const (
+	DefaultConnectTimeout = 30 * time.Second
+	DefaultIdleTimeout    = 60 * time.Second
+	DefaultMaxDepth       = 32
+	DefaultMaxEntries     = 1_000_000
+)
+
+// Options describe one server. They are comparable: a pooled connection serves only the very options it was made with.
+type Options struct {
+	Name     string // the server's name in the configuration, for messages
+	Host     string
+	Port     int // 0 is 21, or 990 with implicit TLS
+	User     string
+	Password string `json:"-"`
+	TLS      TLSMode
+	Encoding string // charset of names: "utf-8", "gbk", "gb18030", "big5", … ("" is utf-8)
+	// ConnectTimeout bounds dialling, TLS and login together; IdleTimeout every single read and write. 0 is the default.
+	ConnectTimeout, IdleTimeout time.Duration
+	// RootCAs verify the server's certificate; nil is the system's pool.
+	RootCAs *x509.CertPool
+	// InsecureSkipVerify accepts any certificate: the connection is encrypted, but to whom is unknown.
+	InsecureSkipVerify bool
+}
+
+// String tells which server is meant, without the password.
+func (o Options) String() string {
+	return fmt.Sprintf("%s (%s@%s:%d)", o.Name, o.User, o.Host, o.Port)
+}
+
+// GoString is String: the password stays out of %#v too.
+func (o Options) GoString() string { return o.String() }
+
+// LogValue implements slog.LogValuer without the password.
+func (o Options) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("name", o.Name), slog.String("host", o.Host), slog.Int("port", o.Port),
+		slog.String("user", o.User), slog.String("tls", string(o.TLS)))
+}
+
+func (o Options) withDefaults() Options {
+	o.TLS = cmp.Or(o.TLS, TLSNone)
+	if o.Port == 0 && o.TLS == TLSImplicit {
+		o.Port = 990
+	}
+	o.Port = cmp.Or(o.Port, 21)
+	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, DefaultConnectTimeout)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
+	return o
+}
+
+// Entry is one line of a listing that names a file.
+type Entry struct {
+	RawPath string    // the server's bytes, joined to the directory that was asked for with "/"
+	Path    string    // RawPath decoded for people (and for local names); a part that cannot be decoded stays raw
+	Size    int64     // bytes
+	ModTime time.Time // UTC with MLSD, else the server's wall clock taken as UTC; zero if the server does not tell
+	// Precision of ModTime: a second with MLSD, else a minute, or a day for old files; 0 if ModTime is zero. A file that
+	// turns half a year old goes from a minute to a day in LIST although nothing happened to it.
+	Precision time.Duration
+	Line      string // the raw line, as received, without its line end
+	// Special is "" for a regular file; else why it cannot be fetched: "symlink", "special" (device, pipe, …),
+	// "unsafe_name" (no command can carry the name), "unreadable" (a directory that the server does not open),
+	// "too_deep" (a directory below ListQuery.MaxDepth).
+	Special string
+}
+
+// Listing is everything a directory tree was said to hold. Every received line is in exactly one of Entries, Unparsed or
+// Noise ("total 12", ".", "..", empty lines, directories that were descended into or were not asked for), or counted in
+// Duplicates.
+type Listing struct {
+	Entries    []Entry
+	Unparsed   []string // lines nobody could make sense of, as received (capped at MaxUnparsed; Lines stays exact)
+	Lines      int      // lines received in all
+	Noise      int
+	Duplicates int // lines that repeat a path already listed
+}
+
+// MaxUnparsed caps Listing.Unparsed.
+const MaxUnparsed = 100

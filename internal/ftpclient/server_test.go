@@ -1,0 +1,133 @@
+package ftpclient_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/big"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	ftpserver "github.com/fclairamb/ftpserverlib"
+	"github.com/spf13/afero"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"talon/internal/ftpclient"
+)
+
+const (
+	testUser     = "collector"
+	testPassword = "s3cret-word"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// realServer is ftpserverlib over a memory file system.
+type realServer struct {
+	fs       afero.Fs
+	settings ftpserver.Settings
+	tls      *tls.Config
+	sessions atomic.Int64 // logins so far
+	clients  atomic.Int64 // connected now
+}
+
+func (s *realServer) GetSettings() (*ftpserver.Settings, error) { return &s.settings, nil }
+
+func (s *realServer) ClientConnected(ftpserver.ClientContext) (string, error) {
+	s.clients.Add(1)
+	return "hello", nil
+}
+
+func (s *realServer) ClientDisconnected(ftpserver.ClientContext) { s.clients.Add(-1) }
+
+func (s *realServer) AuthUser(_ ftpserver.ClientContext, user, password string) (ftpserver.ClientDriver, error) {
+	if user != testUser || password != testPassword {
+		return nil, errors.New("wrong user or password")
+	}
+	s.sessions.Add(1)
+	return s.fs, nil
+}
+
+func (s *realServer) GetTLSConfig() (*tls.Config, error) {
+	if s.tls == nil {
+		return nil, errors.New("no TLS")
+	}
+	return s.tls, nil
+}
+
+// startReal runs a server until the test ends; configure may change it before.
+func startReal(t *testing.T, configure func(*realServer)) (*realServer, ftpclient.Options) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &realServer{fs: afero.NewMemMapFs(), settings: ftpserver.Settings{Listener: ln}}
+	if configure != nil {
+		configure(s)
+	}
+	if s.settings.TLSRequired == ftpserver.ImplicitEncryption {
+		s.settings.Listener = tls.NewListener(ln, s.tls) // the library does so only with listeners of its own
+	}
+	server := ftpserver.NewFtpServer(s)
+	require.NoError(t, server.Listen())
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve()
+	}()
+	t.Cleanup(func() {
+		require.NoError(t, server.Stop())
+		<-served
+		eventually(t, func() bool { return s.clients.Load() == 0 }, "every client has gone")
+	})
+	return s, optionsFor(ln.Addr())
+}
+
+func optionsFor(addr net.Addr) ftpclient.Options {
+	return ftpclient.Options{
+		Name: "branch-001", Host: "127.0.0.1", Port: addr.(*net.TCPAddr).Port, User: testUser, Password: testPassword,
+		ConnectTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second,
+	}
+}
+
+func (s *realServer) write(t *testing.T, path, content string) {
+	t.Helper()
+	require.NoError(t, afero.WriteFile(s.fs, path, []byte(content), 0o644))
+}
+
+func dial(t *testing.T, opt ftpclient.Options) *ftpclient.Conn {
+	t.Helper()
+	c, err := ftpclient.Dial(context.Background(), opt)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, time.Millisecond, what)
+}
+
+// certificate makes a self-signed certificate for 127.0.0.1 and the pool that trusts it.
+func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	parsed, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	roots.AddCert(parsed)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, roots
+}

@@ -1,0 +1,94 @@
+// Package pathname turns names that strangers chose into relative paths that are safe to create, and derives the
+// neighbours of such a path: the next version beside it and the directory an archive unpacks into. It is a leaf: it
+// imports nothing of Talon and touches no file system.
+package pathname
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Limits of Linux file systems (NAME_MAX and PATH_MAX), with room left in a component for a "~N" version mark.
+const (
+	MaxComponent = 240 // bytes
+	MaxPath      = 3800
+)
+
+// ErrUnsafe marks a name that is refused because no safe relative path stands for it. Callers report it as the reason
+// code "unsafe_name".
+var ErrUnsafe = errors.New("unsafe name")
+
+// Clean returns name as a slash-separated relative path below a root. Leading slashes, empty and "." components are
+// dropped; bytes that are not UTF-8 become %XX so that two different raw names stay different. A "..", a NUL, a control
+// character, an empty result or an over-long one is refused with ErrUnsafe.
+func Clean(name string) (string, error) {
+	var parts []string
+	for part := range strings.SplitSeq(escapeInvalid(name), "/") {
+		switch {
+		case part == "" || part == ".":
+			continue
+		case part == "..":
+			return "", fmt.Errorf("%w: %q climbs out of its directory", ErrUnsafe, name)
+		case strings.ContainsFunc(part, unicode.IsControl):
+			return "", fmt.Errorf("%w: %q contains a control character", ErrUnsafe, name)
+		case len(part) > MaxComponent:
+			return "", fmt.Errorf("%w: a component of %.60q… is longer than %d bytes", ErrUnsafe, name, MaxComponent)
+		}
+		parts = append(parts, part)
+	}
+	cleaned := strings.Join(parts, "/")
+	if cleaned == "" || len(cleaned) > MaxPath {
+		return "", fmt.Errorf("%w: %.60q is empty or longer than %d bytes", ErrUnsafe, name, MaxPath)
+	}
+	return cleaned, nil
+}
+
+func escapeInvalid(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	var b strings.Builder
+	for i := 0; i < len(name); {
+		r, size := utf8.DecodeRuneInString(name[i:])
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, "%%%02X", name[i])
+		} else {
+			b.WriteString(name[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// compressors are the extensions that wrap one stream; before them ".tar" belongs to the extension.
+var compressors = map[string]bool{
+	".gz": true, ".bz2": true, ".xz": true, ".zst": true, ".lz4": true, ".br": true, ".sz": true, ".lz": true, ".zz": true,
+}
+
+// SplitExt splits p before its extension; ".tar.gz" and its kin count as one extension. A name that is nothing but an
+// extension (".profile") has none.
+func SplitExt(p string) (stem, ext string) {
+	ext = path.Ext(p)
+	stem = strings.TrimSuffix(p, ext)
+	if compressors[strings.ToLower(ext)] && strings.EqualFold(path.Ext(stem), ".tar") {
+		ext = path.Ext(stem) + ext
+		stem = strings.TrimSuffix(p, ext)
+	}
+	if path.Base(stem) == "." || strings.HasSuffix(stem, "/") || stem == "" {
+		return p, ""
+	}
+	return stem, ext
+}
+
+// Versioned returns the n-th candidate for p: p itself for n = 1, then "stem~2.ext", "stem~3.ext", …
+func Versioned(p string, n int) string {
+	if n <= 1 {
+		return p
+	}
+	stem, ext := SplitExt(p)
+	return fmt.Sprintf("%s~%d%s", stem, n, ext)
+}

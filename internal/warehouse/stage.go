@@ -1,0 +1,182 @@
+package warehouse
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path"
+	"time"
+)
+
+// Identity is what a file holds.
+type Identity struct {
+	Size   int64
+	SHA256 string // hex
+}
+
+// StagedFile is a file that is being written into the stage. It is for one goroutine.
+type StagedFile struct {
+	stage *os.Root
+	name  string
+	file  *os.File
+	hash  hash.Hash
+	size  int64
+}
+
+// CreateStaged creates a file below the stage, and the directories above it. A file of that name must not exist:
+// fs.ErrExist.
+func (w *Warehouse) CreateStaged(rel string) (*StagedFile, error) {
+	if err := local(rel); err != nil {
+		return nil, fmt.Errorf("warehouse: stage: %w", err)
+	}
+	file, err := w.createFile(rel)
+	if errors.Is(err, fs.ErrNotExist) { // the janitor has just removed the empty directory
+		file, err = w.createFile(rel)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return &StagedFile{stage: w.stage, name: rel, file: file, hash: sha256.New()}, nil
+}
+
+func (w *Warehouse) createFile(rel string) (*os.File, error) {
+	if err := w.stage.MkdirAll(path.Dir(rel), dirMode); err != nil {
+		return nil, err
+	}
+	return w.stage.OpenFile(rel, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+}
+
+// Write implements io.Writer.
+func (f *StagedFile) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p)
+	f.hash.Write(p[:n])
+	f.size += int64(n)
+	if err != nil {
+		err = fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return n, err
+}
+
+// Close ends the file and tells what was written. It is not durable before Warehouse.Sync.
+func (f *StagedFile) Close() (Identity, error) {
+	if err := f.file.Close(); err != nil {
+		return Identity{}, fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return Identity{Size: f.size, SHA256: hex.EncodeToString(f.hash.Sum(nil))}, nil
+}
+
+// Discard removes the file, closed or not. Discarding what is gone already is no error.
+func (f *StagedFile) Discard() error {
+	closing := f.file.Close()
+	if errors.Is(closing, os.ErrClosed) {
+		closing = nil
+	}
+	removing := f.stage.Remove(f.name)
+	if errors.Is(removing, fs.ErrNotExist) {
+		removing = nil
+	}
+	if err := errors.Join(closing, removing); err != nil {
+		return fmt.Errorf("warehouse: discard: %w", err)
+	}
+	return nil
+}
+
+// RemoveStaged removes what is staged under a name, with all below it, and counts the files. Nothing there is no error.
+func (w *Warehouse) RemoveStaged(rel string) (files int, err error) {
+	if err := local(rel); err != nil {
+		return 0, fmt.Errorf("warehouse: remove: %w", err)
+	}
+	err = walk(w.stage, rel, func(_ string, info fs.FileInfo) error {
+		if !info.IsDir() {
+			files++
+		}
+		return nil
+	})
+	if err == nil {
+		err = w.stage.RemoveAll(rel)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("warehouse: remove: %w", err)
+	}
+	return files, nil
+}
+
+// SweepStage removes leftovers and counts their files. keep judges the stage's entries, "a", and those one level down,
+// "a/b", by the time of the last change in them; what it keeps stays whole. A directory "a" goes only when it is empty. What
+// cannot be removed is in the error and does not keep the rest.
+func (w *Warehouse) SweepStage(keep func(rel string, modTime time.Time) bool) (files int, err error) {
+	entries, err := list(w.stage, ".")
+	if err != nil {
+		return 0, fmt.Errorf("warehouse: sweep: %w", err)
+	}
+	var errs []error
+	for _, entry := range entries {
+		count, err := w.sweep(entry, keep)
+		files += count
+		errs = append(errs, err)
+	}
+	return files, errors.Join(errs...)
+}
+
+// sweep judges an entry of the stage, after the entries in it.
+func (w *Warehouse) sweep(entry string, keep func(string, time.Time) bool) (files int, err error) {
+	touched, err := w.lastChange(entry) // before removals change it
+	if err != nil {
+		return 0, err
+	}
+	info, err := w.stage.Lstat(entry)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if info.IsDir() {
+		if files, err = w.sweepDir(entry, keep); err != nil || keep(entry, touched) {
+			return files, err
+		}
+		err = w.stage.Remove(entry) // refuses a directory that is not empty
+		if left, _ := list(w.stage, entry); len(left) > 0 {
+			err = nil
+		}
+		return files, err
+	}
+	if keep(entry, touched) {
+		return 0, nil
+	}
+	return w.RemoveStaged(entry)
+}
+
+// sweepDir judges the entries of a directory of the stage.
+func (w *Warehouse) sweepDir(dir string, keep func(string, time.Time) bool) (files int, err error) {
+	children, err := list(w.stage, dir)
+	errs := []error{err}
+	for _, child := range children {
+		child = path.Join(dir, child)
+		touched, err := w.lastChange(child)
+		if err == nil && !keep(child, touched) {
+			var count int
+			count, err = w.RemoveStaged(child)
+			files += count
+		}
+		errs = append(errs, err)
+	}
+	return files, errors.Join(errs...)
+}
+
+// lastChange is the time of the last change of anything in a staged tree.
+func (w *Warehouse) lastChange(rel string) (last time.Time, err error) {
+	err = walk(w.stage, rel, func(_ string, info fs.FileInfo) error {
+		for _, t := range []time.Time{info.ModTime(), changed(info)} {
+			if t.After(last) {
+				last = t
+			}
+		}
+		return nil
+	})
+	return last, err
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"talon/activities"
+	"talon/workflows"
+)
+
+type decompressOptions struct {
+	zipDir, unzipDir  string
+	recursive, remote bool
+	follow            followOptions
+}
+
+func (a *app) decompressCommand() *cobra.Command {
+	var o decompressOptions
+	command := &cobra.Command{
+		Use:   "decompress ZIPDIR UNZIPDIR",
+		Short: "Decompress the archives of a directory on tiger's host",
+		Long: "Have eagle decompress every archive in ZIPDIR (not its subdirectories, unless --recursive) into UNZIPDIR. Both are directories on tiger's\n" +
+			"host, on the file system of its warehouse. Exit codes as for collect.",
+		Example: "  starter decompress /data/zip/branch-001 /data/again --wait\n  starter decompress --recursive --remote /data/zip /data/again",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.zipDir, o.unzipDir = args[0], args[1]
+			return a.decompress(cmd.Context(), o)
+		},
+	}
+	command.Flags().BoolVar(&o.recursive, "recursive", false, "scan subdirectories of ZIPDIR too")
+	command.Flags().BoolVar(&o.remote, "remote", false, "the directories are on another host than this one: let tiger check them")
+	o.follow.register(command)
+	return command
+}
+
+func (a *app) decompress(ctx context.Context, o decompressOptions) error {
+	called := time.Now()
+	if err := o.check(); err != nil {
+		return err
+	}
+	temporal, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	in := workflows.DecompressInput{ZipDir: o.zipDir, UnzipDir: o.unzipDir, Own: true, Recursive: o.recursive}
+	summary := "decompress " + o.zipDir
+	run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.OwnDecompressID(newKey(called)), TaskQueue: activities.TigerQueue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: summary[:min(len(summary), maxSummary)],
+	}, workflows.DecompressWorkflow, in)
+	if err != nil {
+		return fmt.Errorf("start the decompression: %w", err)
+	}
+	return a.follow(ctx, temporal, run.GetID(), called, o.follow)
+}
+
+// check makes the paths absolute and refuses a ZIPDIR that is not there, before a workflow starts.
+func (o *decompressOptions) check() error {
+	for _, dir := range []*string{&o.zipDir, &o.unzipDir} {
+		absolute, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = absolute
+	}
+	if info, err := os.Stat(o.zipDir); !o.remote && (err != nil || !info.IsDir()) {
+		return fmt.Errorf("there is no directory %s on this host; if it is on tiger's host, say --remote", o.zipDir)
+	}
+	return o.follow.check()
+}

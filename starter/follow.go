@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"talon/activities"
+	"talon/workflows"
+)
+
+// refresh is how often progress is asked for; answerWithin bounds one question, because a workflow that is busy answers late.
+const (
+	refresh      = 300 * time.Millisecond
+	answerWithin = 2 * time.Second
+)
+
+// followOptions say what happens after a run was started.
+type followOptions struct {
+	wait    bool
+	output  string
+	runFile string
+}
+
+func (o *followOptions) register(command *cobra.Command) {
+	command.Flags().BoolVar(&o.wait, "wait", false, "show progress, wait for the end, print the result")
+	command.Flags().StringVar(&o.runFile, "run-file", "", "write the run's workflow ID into this file as soon as it is started")
+	registerOutput(command, &o.output)
+}
+
+func (o *followOptions) check() error { return checkOutput(o.output) }
+
+// follow reports a started run: its name at once, or with --wait its progress and result.
+func (a *app) follow(ctx context.Context, c client.Client, run string, called time.Time, o followOptions) error {
+	if o.runFile != "" {
+		if err := os.WriteFile(o.runFile, []byte(run+"\n"), 0o600); err != nil {
+			return fmt.Errorf("the run %s was started, but its name could not be written: %w", run, err)
+		}
+	}
+	if !o.wait {
+		return a.announce(run, o.output)
+	}
+	err := a.await(ctx, c, run)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted; the run %s goes on: starter result %s shows its result", run, run)
+	case err != nil:
+		return err
+	}
+	return a.printResult(ctx, c, run, called, o.output)
+}
+
+func (a *app) announce(run, output string) error {
+	if output == outputJSON {
+		return json.NewEncoder(a.stdout).Encode(map[string]string{"run": run})
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s\n", run)
+	return err
+}
+
+// await shows a run's progress until it and all its decompressions have ended. A cancelled run is no error here: it has a result.
+func (a *app) await(ctx context.Context, c client.Client, run string) error {
+	display := newDisplay(a.stderr)
+	defer display.close()
+	f := follower{temporal: c, display: display}
+	if isDecompression(run) {
+		var result workflows.DecompressResult
+		return f.end(ctx, run, &result, f.archives)
+	}
+	var result workflows.CollectResult
+	if err := f.end(ctx, run, &result, f.servers); err != nil {
+		return err
+	}
+	return f.decompressions(ctx, result)
+}
+
+func isDecompression(run string) bool { return run == workflows.RunID(run) && run[:1] == "d" }
+
+// follower polls one run and shows what it learns.
+type follower struct {
+	temporal client.Client
+	display  display
+	position int // in the list of finished servers
+	// archivesDone counts what earlier decompressions of the run contributed.
+	archivesDone, archivesTotal int
+}
+
+// end waits for a workflow and calls show with its progress meanwhile, and once more at the end.
+func (f *follower) end(ctx context.Context, id string, result any, show func(workflows.Progress)) error {
+	finished := make(chan error, 1)
+	go func() { finished <- f.temporal.GetWorkflow(ctx, id, "").Get(ctx, result) }()
+	ticker := time.NewTicker(refresh)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-finished:
+			f.poll(ctx, id, show)
+			return outcome(id, err)
+		case <-ticker.C:
+			f.poll(ctx, id, show)
+		}
+	}
+}
+
+// outcome turns the end of a workflow into an error only when there is no result to show.
+func outcome(id string, err error) error {
+	var application *temporal.ApplicationError
+	switch {
+	case err == nil || temporal.IsCanceledError(err):
+		return nil
+	case errors.As(err, &application):
+		return fmt.Errorf("%s could not run: %s", id, application.Message())
+	default:
+		return fmt.Errorf("%s: %w", id, err)
+	}
+}
+
+// poll asks for progress; a workflow that does not answer in time is asked again at the next tick.
+func (f *follower) poll(ctx context.Context, id string, show func(workflows.Progress)) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	answer, err := f.temporal.QueryWorkflow(ctx, id, "", workflows.ProgressQuery, f.position)
+	if err != nil {
+		return
+	}
+	var progress workflows.Progress
+	if answer.Get(&progress) == nil {
+		show(progress)
+	}
+}
+
+func (f *follower) servers(p workflows.Progress) {
+	f.position = p.Position
+	for _, brief := range p.Finished {
+		f.display.server(brief)
+	}
+	f.display.collecting(p)
+}
+
+func (f *follower) archives(p workflows.Progress) {
+	f.display.extracting(p.State, f.archivesDone+p.Done, max(f.archivesTotal, f.archivesDone+p.Total))
+}
+
+// decompressions waits for every decompression that the collection, or a shard of it, has started.
+func (f *follower) decompressions(ctx context.Context, result workflows.CollectResult) error {
+	for _, shard := range result.Shards {
+		var part workflows.CollectResult
+		if err := f.temporal.GetWorkflow(ctx, shard, "").Get(ctx, &part); err != nil {
+			return outcome(shard, err)
+		}
+		result.Decompressions = append(result.Decompressions, part.Decompressions...)
+	}
+	for _, d := range result.Decompressions {
+		f.archivesTotal += d.Archives
+	}
+	for _, d := range result.Decompressions {
+		for n := range d.Count {
+			var part workflows.DecompressResult
+			if err := f.end(ctx, workflows.DecompressID(result.Run, d.Server, n+1), &part, f.archives); err != nil {
+				return err
+			}
+			f.archivesDone += part.Total
+		}
+	}
+	if f.archivesDone > 0 {
+		f.display.extracting(workflows.StateDone, f.archivesDone, f.archivesDone)
+	}
+	return nil
+}
+
+// problem says in a line what a finished server lacks, "" if nothing.
+func problem(b workflows.Brief) string {
+	if b.Result == activities.Success {
+		return ""
+	}
+	return because(b.Reason, b.Detail)
+}

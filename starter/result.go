@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"talon/activities"
+	"talon/workflows"
+)
+
+// pageWait bounds one page of a report: a tiger worker must be there to read it.
+const pageWait = 2 * time.Minute
+
+func (a *app) resultCommand() *cobra.Command {
+	var output string
+	command := &cobra.Command{
+		Use:     "result RUN",
+		Short:   "Show what became of every server, file and archive of a run",
+		Long:    "Show the result of RUN, a workflow ID or the key of a collection, from any host that reaches Temporal. The exit code is the result.",
+		Example: "  starter result collect/20261123-051500-ab12\n  starter result 20261123-051500-ab12 -o csv",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(output); err != nil {
+				return err
+			}
+			temporal, err := a.dial(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer temporal.Close()
+			return a.printResult(cmd.Context(), temporal, workflows.RunID(args[0]), time.Time{}, output)
+		},
+	}
+	registerOutput(command, &output)
+	return command
+}
+
+// printResult fetches the whole report of a run, prints it and returns its result as the exit code. called is when the call was made, if this
+// program made it.
+func (a *app) printResult(ctx context.Context, c client.Client, run string, called time.Time, output string) error {
+	collector := newReport(run)
+	if err := readReport(ctx, c, run, collector.add); err != nil {
+		return err
+	}
+	result := collector.fold(called, time.Now())
+	if err := a.print(result, output); err != nil {
+		return err
+	}
+	if code := result.code(); code != activities.Success {
+		return resultCode(code)
+	}
+	return nil
+}
+
+// readReport fetches the pages of a report one after the other.
+func readReport(ctx context.Context, c client.Client, run string, add func(activities.ReportPage)) error {
+	in := activities.ReportInput{Run: run}
+	for {
+		page, err := readPage(ctx, c, in)
+		if err != nil {
+			return err
+		}
+		add(page)
+		if page.Next == "" {
+			return nil
+		}
+		in.Cursor = page.Next
+	}
+}
+
+func readPage(ctx context.Context, c client.Client, in activities.ReportInput) (activities.ReportPage, error) {
+	var page activities.ReportPage
+	handle, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflows.ReportID(in.Run, newKey(time.Now())), TaskQueue: activities.TigerQueue, WorkflowExecutionTimeout: pageWait,
+		StaticSummary: "page of the report of " + in.Run,
+	}, workflows.ReportWorkflow, in)
+	if err == nil {
+		err = handle.Get(ctx, &page)
+	}
+	var timeout *temporal.TimeoutError
+	var application *temporal.ApplicationError
+	switch {
+	case errors.As(err, &timeout):
+		return page, fmt.Errorf("no tiger worker answered within %s: the report is read from its catalog; start one with worker --role tiger", pageWait)
+	case errors.As(err, &application) && application.Type() == activities.UnknownRun:
+		return page, fmt.Errorf("%s; a run is called by its workflow ID, as the Web UI shows it", strings.TrimSpace(application.Message()))
+	case err != nil:
+		return page, fmt.Errorf("read the report of %s: %w", in.Run, err)
+	}
+	return page, nil
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"talon/activities"
+	"talon/config"
+	"talon/config/dial"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+	"talon/internal/warehouse"
+	"talon/workflows"
+)
+
+const (
+	roleTiger = "tiger"
+	roleEagle = "eagle"
+	roleAll   = "all"
+)
+
+// stopGrace is how long running activities may go on after a request to stop. They save a checkpoint and are tried again elsewhere.
+const stopGrace = 30 * time.Second
+
+// pollers per task type: tiger's workflow and activity tasks are many and short.
+const tigerPollers = 8
+
+type runOptions struct {
+	config, role, name, logFormat string
+}
+
+func (o runOptions) has(role string) bool { return o.role == role || o.role == roleAll }
+
+// host is what one worker process holds open.
+type host struct {
+	options   runOptions
+	config    *config.Config
+	warehouse *warehouse.Warehouse
+	temporal  client.Client
+	namespace string
+	log       *slog.Logger
+	fatal     chan error
+	closers   []func()
+}
+
+// run starts the roles and keeps them until ctx ends or one of them fails for good.
+func run(ctx context.Context, options runOptions, stderr io.Writer) error {
+	if !slices.Contains([]string{roleTiger, roleEagle, roleAll}, options.role) {
+		return fmt.Errorf("there is no role %q: use --role tiger, eagle or all", options.role)
+	}
+	h := &host{options: options, log: newLogger(options.logFormat, stderr), fatal: make(chan error, 2)}
+	defer h.close()
+	if err := h.open(ctx); err != nil {
+		return err
+	}
+	workers, err := h.workers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		if err := w.Start(); err != nil {
+			return fmt.Errorf("start the worker: %w", err)
+		}
+		defer w.Stop()
+	}
+	h.log.Info("worker started", "role", options.role, "config", h.config.Path, "warehouse", h.config.Warehouse.Root)
+	select {
+	case <-ctx.Done():
+		h.log.Info("worker stops", "grace", stopGrace)
+		return nil
+	case err := <-h.fatal:
+		return err
+	}
+}
+
+func newLogger(format string, w io.Writer) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, nil))
+	}
+	return slog.New(slog.NewTextHandler(w, nil))
+}
+
+// open reads the configuration and opens what every role needs.
+func (h *host) open(ctx context.Context) error {
+	var err error
+	if h.config, err = config.Load(h.options.config); err != nil {
+		return err
+	}
+	for _, warning := range h.config.Warnings {
+		h.log.Warn(warning)
+	}
+	resolve := h.config.ResolveExtractSecrets
+	if h.options.has(roleTiger) {
+		resolve = h.config.ResolveSecrets
+	}
+	if err := resolve(); err != nil {
+		return err
+	}
+	if h.warehouse, err = warehouse.Open(h.config.Warehouse.Root); err != nil {
+		return err
+	}
+	h.closers = append(h.closers, func() { _ = h.warehouse.Close() })
+	if h.options.name == "" {
+		if h.options.name, err = os.Hostname(); err != nil {
+			return err
+		}
+	}
+	if h.namespace, err = dial.Namespace(); err != nil {
+		return err
+	}
+	h.temporal, err = dial.Client(ctx, dial.Options{Logger: h.log, Identity: fmt.Sprintf("%s-%d@%s", h.options.role, os.Getpid(), h.options.name)})
+	if err != nil {
+		return err
+	}
+	h.closers = append(h.closers, h.temporal.Close)
+	return nil
+}
+
+func (h *host) close() {
+	for _, c := range slices.Backward(h.closers) {
+		c()
+	}
+}
+
+func (h *host) workers(ctx context.Context) ([]sdkworker.Worker, error) {
+	var workers []sdkworker.Worker
+	if h.options.has(roleTiger) {
+		w, err := h.tiger(ctx)
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, w)
+	}
+	if h.options.has(roleEagle) {
+		workers = append(workers, h.eagle())
+	}
+	return workers, nil
+}
+
+// tiger builds the worker of the collecting role: all workflows and tiger's activities.
+func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
+	cat, err := catalog.Open(ctx, h.warehouse.CatalogFile())
+	if err != nil {
+		return nil, err
+	}
+	h.closers = append(h.closers, func() { _ = cat.Close() })
+	limit := h.config.Collect.MaxConnections
+	pool := ftpclient.NewPool(limit)
+	h.closers = append(h.closers, func() { pool.Close() })
+	w := sdkworker.New(h.temporal, activities.TigerQueue, sdkworker.Options{
+		// Slots match the connections: every connection of the pool can be at work, in local and in ordinary activities.
+		MaxConcurrentLocalActivityExecutionSize: limit,
+		MaxConcurrentActivityExecutionSize:      limit,
+		MaxConcurrentActivityTaskPollers:        tigerPollers,
+		MaxConcurrentWorkflowTaskPollers:        tigerPollers,
+		WorkerStopTimeout:                       stopGrace,
+		OnFatalError:                            h.fail,
+	})
+	workflows.Register(w)
+	activities.RegisterTiger(w, &activities.Tiger{
+		Config: h.config, Pool: pool, Warehouse: h.warehouse, Catalog: cat, Boot: activities.BootID(),
+		SearchAttributes: ensureSearchAttributes(ctx, h.temporal, h.namespace, h.log),
+	})
+	return w, nil
+}
+
+// eagle builds the worker of the extracting role: it polls for activities only.
+func (h *host) eagle() sdkworker.Worker {
+	w := sdkworker.New(h.temporal, activities.EagleQueue, sdkworker.Options{
+		DisableWorkflowWorker: true,
+		// Extraction is bound by processors: more at once would only make each slower.
+		MaxConcurrentActivityExecutionSize: extractionSlots(),
+		WorkerStopTimeout:                  stopGrace,
+		OnFatalError:                       h.fail,
+	})
+	activities.RegisterEagle(w, &activities.Eagle{Config: h.config, Warehouse: h.warehouse, Host: h.options.name, Boot: activities.BootID()})
+	return w
+}
+
+// fail ends the process: a worker that no longer polls must not look alive.
+func (h *host) fail(err error) {
+	select {
+	case h.fatal <- fmt.Errorf("the worker cannot go on: %w", err):
+	default:
+	}
+}

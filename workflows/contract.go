@@ -1,0 +1,183 @@
+// Package workflows holds Talon's workflows: CollectWorkflow, its child per server, DecompressWorkflow, and the small
+// ReportWorkflow that carries a run's account to the starter. Workflow code is deterministic: it knows time, concurrency and the
+// outside world only through workflow.* and the activities.
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"talon/activities"
+)
+
+// Prefixes of workflow IDs, which read like paths.
+const (
+	collectPrefix    = "collect/"
+	serverPrefix     = "server/"
+	decompressPrefix = "decompress/"
+	reportPrefix     = "report/"
+)
+
+// ProgressQuery is the name of the query that every workflow of a run answers with a Progress.
+const ProgressQuery = "progress"
+
+// CollectID returns the workflow ID of the collection with this key.
+func CollectID(key string) string { return collectPrefix + key }
+
+// ServerID returns the workflow ID of a server's collection. It is the same in every run: it is the lock that keeps two runs off
+// one server.
+func ServerID(server string) string { return serverPrefix + server }
+
+// OwnDecompressID returns the workflow ID of a decompression that belongs to no collection.
+func OwnDecompressID(key string) string { return decompressPrefix + key }
+
+// DecompressID returns the workflow ID of the n-th decompression (1, 2, …) of a server in the run with this workflow ID.
+func DecompressID(run, server string, n int) string {
+	id := decompressPrefix + strings.TrimPrefix(run, collectPrefix) + "/" + server
+	if n > 1 {
+		id += fmt.Sprintf("/%d", n)
+	}
+	return id
+}
+
+// ReportID returns the workflow ID of one page of a report; nonce makes it unique.
+func ReportID(run, nonce string) string { return reportPrefix + run + "/" + nonce }
+
+// RunID returns the workflow ID for what a user calls a run: the ID itself or the key of a collection.
+func RunID(name string) string {
+	if strings.HasPrefix(name, collectPrefix) || strings.HasPrefix(name, decompressPrefix) {
+		return name
+	}
+	return CollectID(name)
+}
+
+// Search attributes. They are set only where the server knows them (Plan.Settings.SearchAttributes).
+var (
+	AttributeServer = temporal.NewSearchAttributeKeyKeyword("TalonServer")
+	AttributeRun    = temporal.NewSearchAttributeKeyKeyword("TalonRun")
+	AttributeState  = temporal.NewSearchAttributeKeyKeyword("TalonState")
+	AttributeResult = temporal.NewSearchAttributeKeyInt64("TalonResult")
+	AttributeFiles  = temporal.NewSearchAttributeKeyInt64("TalonFiles")
+	AttributeFailed = temporal.NewSearchAttributeKeyInt64("TalonFailed")
+)
+
+// States that workflows show in the progress query and in AttributeState.
+const (
+	StatePlanning        = "planning"
+	StateListing         = "listing"
+	StateCollecting      = "collecting"
+	StateExtracting      = "extracting"
+	StateWaitingForEagle = "waiting-for-eagle"
+	StateDone            = "done"
+)
+
+// CollectInput starts a collection.
+type CollectInput struct {
+	Servers []string `json:"servers,omitempty"` // empty: all of the configuration
+	Buffer  string   `json:"buffer,omitempty"`  // absolute path: overrides where the zip warehouse lies
+	// Shard marks the part of a long list that a child CollectWorkflow works on, for the run with the workflow ID Root.
+	Shard *activities.Shard `json:"shard,omitempty"`
+	Root  string            `json:"root,omitempty"`
+	// Window overrides the plan's: the share of a shard.
+	Window int `json:"window,omitempty"`
+}
+
+// CollectResult is the outcome of a collection in counts; the full lists are in the catalog (ReportWorkflow).
+type CollectResult struct {
+	Run     string           `json:"run"`
+	Result  int              `json:"result"`
+	Servers int              `json:"servers"`
+	Good    int              `json:"good"` // servers with result 0
+	Bad     int              `json:"bad"`  // servers with result 1
+	Books   activities.Books `json:"books"`
+	// Failures are the first servers with a reason (at most maxBriefs).
+	Failures []Brief `json:"failures,omitempty"`
+	// Decompressions names the servers whose archives went to eagle, with the number of workflows (DecompressID).
+	Decompressions []Decompressions `json:"decompressions,omitempty"`
+	Shards         []string         `json:"shards,omitempty"` // workflow IDs of the shards of a long list
+	ZipDir         string           `json:"zip_dir"`
+	Start          time.Time        `json:"start"`
+	End            time.Time        `json:"end"`
+}
+
+// Decompressions counts the decompress workflows of a server in a run, and their archives.
+type Decompressions struct {
+	Server   string `json:"server"`
+	Count    int    `json:"count"`
+	Archives int    `json:"archives"`
+}
+
+// Brief is a finished server in a line.
+type Brief struct {
+	Server    string `json:"server"`
+	Result    int    `json:"result"`
+	Reason    string `json:"reason,omitempty"`
+	Detail    string `json:"detail,omitempty"`
+	Collected int    `json:"collected"`
+	Bytes     int64  `json:"bytes"`
+}
+
+// Progress answers ProgressQuery.
+type Progress struct {
+	State   string           `json:"state"`
+	Servers int              `json:"servers,omitempty"` // planned
+	Done    int              `json:"done"`              // servers, files or archives that are finished
+	Total   int              `json:"total"`             // what Done grows to, as far as known
+	Books   activities.Books `json:"books,omitzero"`    // finished servers
+	// Finished are the servers that finished since the position asked for, at most maxBriefs; Position is where to go on.
+	Finished []Brief `json:"finished,omitempty"`
+	Position int     `json:"position,omitempty"`
+	// Decompressions known so far, from the same position on.
+	Decompressions []Decompressions `json:"decompressions,omitempty"`
+}
+
+// ServerInput starts the collection of one server.
+type ServerInput struct {
+	Run         string                    `json:"run"`
+	Server      string                    `json:"server"`
+	Connections int                       `json:"connections"`
+	Settings    activities.ServerSettings `json:"settings"`
+	// From here on: what one page hands to the next.
+	Page           int              `json:"page,omitempty"`
+	After          int64            `json:"after,omitempty"`
+	Decompressions int              `json:"decompressions,omitempty"`
+	Archives       int              `json:"archives,omitempty"`
+	Leftovers      int              `json:"leftovers,omitempty"`
+	Books          activities.Books `json:"books,omitzero"`
+	Start          time.Time        `json:"start,omitzero"`
+}
+
+// DecompressInput starts a decompression: of a collection's page, or with Own set of a directory.
+type DecompressInput struct {
+	ZipDir    string `json:"zip_dir"`
+	UnzipDir  string `json:"unzip_dir"`
+	Own       bool   `json:"own,omitempty"`
+	Recursive bool   `json:"recursive,omitempty"` // Own only: scan subdirectories too
+	Server    string `json:"server,omitempty"`
+	Run       string `json:"run,omitempty"`
+	Archives  int    `json:"archives,omitempty"` // how many there will be, for progress
+	// Deadline is the business deadline of each extraction; SearchAttributes as in ServerSettings. A run of its own gets both with
+	// its plan.
+	Deadline         time.Duration `json:"deadline,omitempty"`
+	SearchAttributes bool          `json:"search_attributes,omitempty"`
+	// From here on: what one page hands to the next.
+	After  int64                 `json:"after,omitempty"`
+	Totals activities.SealResult `json:"totals,omitzero"`
+	Start  time.Time             `json:"start,omitzero"`
+}
+
+// DecompressResult is the outcome of a decompression in counts.
+type DecompressResult struct {
+	Result    int       `json:"result"`
+	Total     int       `json:"total"`
+	Succeeded int       `json:"succeeded"`
+	Partly    int       `json:"partly"`
+	Failed    int       `json:"failed"`
+	Files     int       `json:"files"`
+	Bytes     int64     `json:"bytes"`
+	Start     time.Time `json:"start"`
+	End       time.Time `json:"end"`
+}

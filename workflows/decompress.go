@@ -1,0 +1,205 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"talon/activities"
+)
+
+// DecompressWorkflow has archives extracted by eagle and sealed by tiger, a page of batches at a time. Those of a collection are in the
+// catalog when it starts; a decompression of its own scans a directory first. While no eagle polls, it says so and waits, up to its
+// deadline; nobody else waits for it.
+func DecompressWorkflow(ctx workflow.Context, in DecompressInput) (DecompressResult, error) {
+	d := &decompression{DecompressInput: in, id: workflow.GetInfo(ctx).WorkflowExecution.ID, state: StatePlanning}
+	if d.Start.IsZero() {
+		d.Start = workflow.Now(ctx)
+	}
+	if err := workflow.SetQueryHandler(ctx, ProgressQuery, d.progress); err != nil {
+		return DecompressResult{}, err
+	}
+	return d.run(ctx)
+}
+
+// decompression is the state of one page of DecompressWorkflow.
+type decompression struct {
+	DecompressInput
+	id     string
+	state  string
+	failed error
+}
+
+func (d *decompression) progress(int) (Progress, error) {
+	return Progress{State: d.state, Done: d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed, Total: d.Archives}, nil
+}
+
+func (d *decompression) run(ctx workflow.Context) (DecompressResult, error) {
+	plan, err := d.plan(ctx)
+	if err != nil {
+		return DecompressResult{}, err
+	}
+	d.enter(ctx, StateExtracting)
+	d.work(ctx, plan.Batches)
+	switch {
+	case d.failed != nil:
+		return DecompressResult{}, d.failed
+	case plan.Next != 0 && ctx.Err() == nil:
+		next := d.DecompressInput
+		next.After = plan.Next
+		return DecompressResult{}, workflow.NewContinueAsNewError(ctx, DecompressWorkflow, next)
+	}
+	return d.close(ctx)
+}
+
+func (d *decompression) plan(ctx workflow.Context) (activities.ExtractionPlan, error) {
+	var plan activities.ExtractionPlan
+	err := cheaply(ctx, tigerCall, "which archives", tiger.PlanExtraction, activities.ExtractionInput{
+		Decompression: d.id, ZipDir: d.ZipDir, UnzipDir: d.UnzipDir, Scan: d.Own && d.After == 0, Recursive: d.Recursive, After: d.After,
+	}, &plan)
+	if err != nil {
+		return plan, err
+	}
+	if d.Own {
+		d.Deadline, d.SearchAttributes = plan.Deadline, plan.SearchAttributes
+		d.Archives = max(d.Archives, plan.Total)
+	}
+	return plan, nil
+}
+
+// work extracts and seals the page's batches, several in flight, while a watch looks out for eagle.
+func (d *decompression) work(ctx workflow.Context, batches []activities.Batch) {
+	watchCtx, endWatch := workflow.WithCancel(ctx)
+	workflow.Go(watchCtx, d.watchEagle)
+	slots := workflow.NewSemaphore(ctx, batchesInFlight)
+	inFlight := workflow.NewWaitGroup(ctx)
+	for _, batch := range batches {
+		if err := slots.Acquire(ctx, 1); err != nil {
+			break // cancelled
+		}
+		inFlight.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer inFlight.Done()
+			defer slots.Release(1)
+			d.process(ctx, batch)
+		})
+	}
+	inFlight.Wait(ctx)
+	endWatch()
+}
+
+// process takes one batch from extraction to the unzip warehouse. Deliveries that got damaged in the stage are extracted once more.
+func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
+	for round := 1; ; round++ {
+		deliveries := d.extract(ctx, batch)
+		if ctx.Err() != nil && len(deliveries) == 0 {
+			return
+		}
+		in := activities.SealInput{Decompression: d.id, UnzipDir: d.UnzipDir, Deliveries: deliveries, LastRound: round == maxRounds}
+		var sealed activities.SealResult
+		if err := cheaply(detached(ctx), tigerDuty, "seal "+describe(batch), tiger.SealArchives, in, &sealed); err != nil {
+			d.failed = fmt.Errorf("seal: %w", err)
+			return
+		}
+		d.Totals.Add(sealed)
+		if len(sealed.Damaged) == 0 {
+			return
+		}
+		batch = activities.Batch{Archives: sealed.Damaged}
+	}
+}
+
+// extract returns a delivery for every archive of the batch, except after a cancellation. A batch that cannot be done as a whole is divided: one
+// archive that brings eagle down must not take its neighbours with it.
+func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []activities.Delivery {
+	in := activities.ExtractInput{Decompression: d.id, ZipDir: d.ZipDir, Batch: batch}
+	var done activities.Deliveries
+	options := extract(ctx, describe(batch), batch.Size(), d.Deadline)
+	err := workflow.ExecuteActivity(options, eagle.ExtractArchives, in).Get(ctx, &done)
+	switch {
+	case err == nil:
+		d.enter(ctx, StateExtracting)
+		return done.Archives
+	case ctx.Err() != nil:
+		return nil
+	case len(batch.Archives) == 1 || activities.IsDeadline(err):
+		return activities.Undelivered(batch, err, workflow.Now(ctx))
+	}
+	var deliveries []activities.Delivery
+	for _, single := range batch.Singles() {
+		deliveries = append(deliveries, d.extract(ctx, single)...)
+	}
+	return deliveries
+}
+
+// watchEagle shows waiting-for-eagle while no eagle polls its queue, from the first moment on that the work takes longer than usual. It ends with
+// the page.
+func (d *decompression) watchEagle(ctx workflow.Context) {
+	for wait := eaglePatience; ; wait = min(2*wait, eagleRecheck) {
+		timer := workflow.NewTimerWithOptions(ctx, wait, workflow.TimerOptions{Summary: "then look whether an eagle is there"})
+		if timer.Get(ctx, nil) != nil {
+			return
+		}
+		var found bool
+		err := workflow.ExecuteLocalActivity(firstTryOptions(ctx, "is an eagle there?"), tiger.FindEagle).Get(ctx, &found)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			workflow.GetLogger(ctx).Warn("cannot ask for eagle", "error", err)
+		case found:
+			d.enter(ctx, StateExtracting)
+		default:
+			d.enter(ctx, StateWaitingForEagle)
+		}
+	}
+}
+
+// enter changes the state where people see it: query, details, search attribute.
+func (d *decompression) enter(ctx workflow.Context, state string) {
+	if d.state == state {
+		return
+	}
+	d.state = state
+	details := fmt.Sprintf("**%s**: %d archives of %s", state, d.Archives, d.ZipDir)
+	if state == StateWaitingForEagle {
+		details += fmt.Sprintf("\n\nNo eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. "+
+			"Start one: `worker --role eagle --config …`", activities.EagleQueue, d.Deadline)
+		workflow.GetLogger(ctx).Warn("waiting for an eagle worker", "queue", activities.EagleQueue)
+	}
+	workflow.SetCurrentDetails(ctx, details)
+	setState(ctx, d.SearchAttributes, state)
+}
+
+// close ends the decompression. After a cancellation it still cleans the stage.
+func (d *decompression) close(ctx workflow.Context) (DecompressResult, error) {
+	in := activities.CloseDecompressionInput{Decompression: d.id, Own: d.Own, Result: d.Totals.Code(), Start: d.Start}
+	if ctx.Err() != nil {
+		in.Reason = activities.ReasonCancelled
+	}
+	if err := cheaply(detached(ctx), tigerDuty, "close the decompression", tiger.CloseDecompression, in, nil); err != nil {
+		return DecompressResult{}, fmt.Errorf("close the decompression: %w", err)
+	}
+	d.state = StateDone
+	result := DecompressResult{
+		Result: d.Totals.Code(), Total: d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed,
+		Succeeded: d.Totals.Succeeded, Partly: d.Totals.Partly, Failed: d.Totals.Failed,
+		Files: d.Totals.Files, Bytes: d.Totals.Bytes, Start: d.Start, End: workflow.Now(ctx),
+	}
+	d.showResult(ctx, result)
+	return result, ctx.Err()
+}
+
+func (d *decompression) showResult(ctx workflow.Context, result DecompressResult) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%d of %d archives complete**, %d partly, %d failed; %d files (%d bytes) in %s",
+		result.Succeeded, result.Total, result.Partly, result.Failed, result.Files, result.Bytes, result.End.Sub(result.Start).Round(time.Millisecond)))
+	setOutcome(ctx, d.SearchAttributes, result.Result, result.Files, result.Failed+result.Partly)
+}
+
+func describe(batch activities.Batch) string {
+	if len(batch.Archives) == 1 {
+		return fmt.Sprintf("%s, %d bytes", batch.Archives[0].Path, batch.Archives[0].Size)
+	}
+	return fmt.Sprintf("%d archives, %d bytes", len(batch.Archives), batch.Size())
+}
