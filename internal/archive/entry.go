@@ -31,7 +31,7 @@ type entry struct {
 }
 
 // copyChunk is how many bytes are copied between two looks at the context and the limits.
-const copyChunk = 256 << 10
+const copyChunk = 128 << 10
 
 // take writes one entry, or refuses it. An error ends the layer: a limit, or what ends the whole extraction.
 func (x *extraction) take(ctx context.Context, n *layer, e entry) error {

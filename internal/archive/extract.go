@@ -83,6 +83,9 @@ func (x *extraction) open(ctx context.Context, n *layer, src *source) (Layer, er
 	if err != nil {
 		n.reason, n.detail = reasonOf(err)
 	}
+	if n.reason == ReasonTruncated && isFirstVolume(n.name) {
+		n.reason = ReasonMissingVolume
+	}
 	if n.ownsBase && len(n.files) == 0 && n.missing() {
 		if err := x.out.remove(n.base); err != nil {
 			return Layer{}, err

@@ -47,10 +47,15 @@ func newOutput(dest string) (*output, error) {
 
 // close removes the draft that a crash of a decoder may have left behind.
 func (o *output) close() {
+	o.drop()
+	_ = o.root.Close()
+}
+
+func (o *output) drop() {
 	if o.live != "" {
 		_ = o.root.Remove(o.live)
+		o.live = ""
 	}
-	_ = o.root.Close()
 }
 
 func destinationError(err error) error { return fmt.Errorf("%w: %w", ErrDestination, err) }
@@ -103,6 +108,7 @@ type draft struct {
 }
 
 func (o *output) create() (*draft, error) {
+	o.drop()
 	for {
 		o.temps++
 		name := fmt.Sprintf(".part-%d", o.temps)
@@ -131,8 +137,7 @@ func (d *draft) Write(p []byte) (int, error) {
 
 func (d *draft) discard() {
 	_ = d.file.Close()
-	_ = d.out.root.Remove(d.name)
-	d.out.live = ""
+	d.out.drop()
 }
 
 // commit gives the draft the first free version of a path, whose directory exists.

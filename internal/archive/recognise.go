@@ -69,7 +69,7 @@ func Recognise(name string, r io.ReaderAt, size int64) (Format, bool) {
 		return Tar, true
 	case isBzip2(head):
 		return Bzip2, true
-	case isPrefixedZip(r, size):
+	case isPrefixedZip(head, ext, r, size):
 		return Zip, true
 	case ext == ".br" && size > 0:
 		return Brotli, true

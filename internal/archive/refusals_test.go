@@ -3,11 +3,10 @@ package archive_test
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"hash/crc32"
 	"strings"
 	"testing"
-
-	"encoding/binary"
 
 	kzip "github.com/klauspost/compress/zip"
 	"github.com/stretchr/testify/assert"
@@ -231,9 +230,36 @@ func TestVolumesAreNamedAsSuch(t *testing.T) {
 	binary.LittleEndian.PutUint16(zipped[len(zipped)-22+4:], 2)
 	first := append([]byte("PK\x07\x08"), zipped[:40]...)
 	seven := archivetest.SevenZip(files(file("a.txt", strings.Repeat("a", 500))))
-	for name, data := range map[string][]byte{"a.zip": zipped, "a.z01": first, "a.7z.001": seven[:100]} {
+	for name, data := range map[string][]byte{"a.zip": zipped, "a.z01": first, "a.7z.001": seven[:100], "a.zip.001": archivetest.Zip(files(file("a.txt", "a")))[:60]} {
 		_, report := extract(t, name, data)
 		assert.Equal(t, 1, report.Result, name)
 		assert.Equal(t, archive.ReasonMissingVolume, report.Reason, name)
+	}
+}
+
+func TestPasswords(t *testing.T) {
+	secret := files(file("a.txt", "alpha"), file("b.txt", strings.Repeat("beta", 50)))
+	with := func(passwords ...string) func(*archive.Request) {
+		return func(req *archive.Request) { req.Passwords = passwords }
+	}
+	for name, data := range map[string][]byte{
+		"a.7z": archivetest.SevenZipEncrypted(secret, "sesame"), "a.rar": archivetest.RarEncrypted(secret, "sesame"),
+	} {
+		contents, report := extract(t, name, data, with("wrong", "sesame", "other"))
+		assert.Equal(t, map[string]string{"a.txt": "alpha", "b.txt": strings.Repeat("beta", 50)}, contents, name)
+		assert.Zero(t, report.Result, name)
+		for _, passwords := range [][]string{nil, {"wrong"}} {
+			contents, report = extract(t, name, data, with(passwords...))
+			assert.Empty(t, contents, name)
+			assert.Equal(t, 1, report.Result, name)
+			if name == "a.rar" { // a 7z archive without compression does not tell a wrong password from wrong contents
+				assert.Equal(t, archive.ReasonEncrypted, report.Reason, name)
+			}
+			assert.NotContains(t, report.Detail+report.Refused[0].Detail, "wrong\"")
+		}
+	}
+	for ext, build := range containers {
+		_, report := extract(t, "a"+ext, build(secret), with("not", "needed"))
+		assert.Zero(t, report.Result, ext)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"strings"
 
 	"github.com/bodgit/sevenzip"
 	"github.com/mholt/archiver/v4"
@@ -15,9 +14,6 @@ import (
 
 // readSevenZip reads a 7z archive with the first password that fits, the first try being none.
 func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *source) error {
-	if strings.HasSuffix(n.name, ".001") {
-		return fault(ReasonMissingVolume, "the first of several volumes")
-	}
 	password := x.sevenZipPassword(ctx, src)
 	based := false
 	err := archiver.SevenZip{Password: password}.Extract(ctx, src.reader(), func(ctx context.Context, file archiver.FileInfo) error {

@@ -58,6 +58,7 @@ func (x *extraction) readSingle(ctx context.Context, n *layer, r io.Reader, modT
 // stream is a decompressor over a file.
 type stream struct {
 	io.ReadCloser
+	source  *source
 	input   *bufio.Reader
 	budget  *budget   // counts what a tar reader takes, for it may skip much of it; nil where all is written
 	modTime time.Time // of the file inside, if the format tells
@@ -71,7 +72,7 @@ func (x *extraction) openStream(src *source, format Format) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{ReadCloser: decoder, input: input}
+	s := &stream{ReadCloser: decoder, source: src, input: input}
 	// A writer in wide use (github.com/klauspost/compress/gzip) puts the year 2042 where it knows no time.
 	if gz, ok := decoder.(*gzip.Reader); ok && gz.ModTime.Before(time.Now().Add(24*time.Hour)) {
 		s.modTime = gz.ModTime
@@ -106,6 +107,9 @@ func (x *extraction) decompressor(r *bufio.Reader, format Format) (io.ReadCloser
 
 // Read implements io.Reader. Something else behind a complete stream ends it: each decoder has its own word for that.
 func (s *stream) Read(p []byte) (int, error) {
+	if s.err == nil {
+		s.err = s.source.ctx.Err() // a tar reader that skips asks nobody else
+	}
 	if s.err != nil {
 		return 0, s.err
 	}

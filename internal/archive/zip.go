@@ -24,7 +24,7 @@ const methodAES = 99
 // readZip reads a zip archive with the decoder below archiver.Zip, which gives no way to bound the memory of an entry's
 // method: 68 bytes of xz would take 4 GiB.
 func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
-	end, ok := findZipEnd(src, src.size)
+	end, ok := findZipEnd(src, src.size, zipCommentMax)
 	switch {
 	case !ok && isFirstZipVolume(src), ok && end.volume != 0 && end.volume != math.MaxUint16:
 		return fault(ReasonMissingVolume, "one volume of several")

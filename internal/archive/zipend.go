@@ -25,8 +25,9 @@ type zipEnd struct {
 	rest          int64 // bytes behind it and its comment
 }
 
-func findZipEnd(r io.ReaderAt, size int64) (zipEnd, bool) {
-	tail := make([]byte, min(size, zipEndSize+zipCommentMax))
+// findZipEnd looks for the record behind which there are at most the given number of bytes, a comment or something else.
+func findZipEnd(r io.ReaderAt, size int64, behind int64) (zipEnd, bool) {
+	tail := make([]byte, min(size, zipEndSize+behind))
 	start := size - int64(len(tail))
 	if n, _ := r.ReadAt(tail, start); n < len(tail) {
 		return zipEnd{}, false
@@ -75,9 +76,16 @@ func (e zipEnd) names(r io.ReaderAt, few int) []string {
 }
 
 // isPrefixedZip recognises a zip archive behind something else, such as a program that unpacks it. The record must close
-// the file and its directory must be where it says: other files contain zip archives too.
-func isPrefixedZip(r io.ReaderAt, size int64) bool {
-	end, ok := findZipEnd(r, size)
+// the file and its directory must be where it says: other files contain zip archives too. Only where a prefix is likely is
+// a comment allowed for, since looking for one costs every plain file a read of 64 KiB.
+func isPrefixedZip(head []byte, ext string, r io.ReaderAt, size int64) bool {
+	behind := int64(0)
+	for _, program := range []string{"MZ", "\x7fELF", "#!"} {
+		if ext == ".zip" || bytes.HasPrefix(head, []byte(program)) {
+			behind = zipCommentMax
+		}
+	}
+	end, ok := findZipEnd(r, size, behind)
 	return ok && end.rest == 0 && len(end.names(r, 1)) == 1
 }
 
@@ -85,7 +93,7 @@ func isPrefixedZip(r io.ReaderAt, size int64) bool {
 func isDocument(r io.ReaderAt, size int64) bool {
 	const few = 64
 	var names []string
-	if end, ok := findZipEnd(r, size); ok {
+	if end, ok := findZipEnd(r, size, zipCommentMax); ok {
 		names = end.names(r, few)
 	}
 	if len(names) == 0 {

@@ -22,7 +22,7 @@ const (
 // Reasons that the demo's two unavailable servers deserve.
 const (
 	reasonLoginRefused = "login_refused"
-	reasonUnreachable  = "unreachable"
+	reasonUnreachable  = "server_unreachable"
 )
 
 const (

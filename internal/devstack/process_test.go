@@ -144,29 +144,40 @@ func TestProcessDiesWithItsParent(t *testing.T) {
 	eventually(t, func() bool { return !running(child) }, "the child is gone")
 }
 
+// onDyingThread runs do on an OS thread that ends with it. The main thread never ends, so it is avoided: do runs elsewhere
+// while this goroutine occupies it.
+func onDyingThread(do func(thread int)) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if thread := unix.Gettid(); thread != unix.Getpid() {
+			do(thread)
+			return
+		}
+		onDyingThread(do)
+	}()
+	<-done
+}
+
 // A process must outlive the thread of the goroutine that asked for it: the kernel's parent-death signal looks at threads.
 func TestProcessOutlivesTheThreadOfItsCaller(t *testing.T) {
-	type started struct {
-		process *Process
-		err     error
-		thread  int
-	}
-	result := make(chan started)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		p, err := StartProcess(ProcessOptions{
+	var p *Process
+	var err error
+	var caller int
+	onDyingThread(func(thread int) {
+		caller = thread
+		p, err = StartProcess(ProcessOptions{
 			Name: "helper", Path: os.Args[0], Env: helperEnviron("obedient"), LogFile: filepath.Join(t.TempDir(), "helper.log"),
 		})
-		result <- started{p, err, unix.Gettid()}
-	}()
-	got := <-result
-	require.NoError(t, got.err)
-	awaitLog(t, got.process, "ready")
+	})
+	require.NoError(t, err)
+	awaitLog(t, p, "ready")
 	eventually(t, func() bool {
-		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", got.thread))
+		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", caller))
 		return os.IsNotExist(err)
 	}, "the caller's thread has ended")
 
-	require.NoError(t, got.process.Stop(patience))
-	assert.Equal(t, 7, got.process.ExitCode(), "it ended because it was asked to")
+	require.NoError(t, p.Stop(patience))
+	assert.Equal(t, 7, p.ExitCode(), "it ended because it was asked to")
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,26 +20,17 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// readyCLI returns a Temporal CLI that is there already; the tests never build one.
-func readyCLI(t *testing.T) string {
+// temporalCLI returns a Temporal CLI and builds it if need be.
+func temporalCLI(t *testing.T) string {
 	t.Helper()
-	if os.Getenv(CLIEnv) == "" {
-		if _, err := exec.LookPath("temporal"); err != nil {
-			opts := CLIOptions{ToolsDir: filepath.Join("..", "..", "tools")}
-			cached, err := opts.cachedPath()
-			if err != nil || !isExecutable(cached) {
-				t.Skipf("needs a Temporal CLI: set %s, or run the demo once", CLIEnv)
-			}
-		}
-	}
-	path, err := FindOrBuildCLI(t.Context(), CLIOptions{ToolsDir: filepath.Join("..", "..", "tools")})
+	path, err := FindOrBuildCLI(t.Context(), CLIOptions{ToolsDir: filepath.Join("..", "..", "tools"), Log: os.Stderr})
 	require.NoError(t, err)
 	return path
 }
 
 func startTemporal(t *testing.T, opts TemporalOptions) *Temporal {
 	t.Helper()
-	opts.CLI, opts.Log = readyCLI(t), filepath.Join(t.TempDir(), "temporal.log")
+	opts.CLI, opts.Log = temporalCLI(t), filepath.Join(t.TempDir(), "temporal.log")
 	server, err := StartTemporal(t.Context(), opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, server.Stop()) })
@@ -145,7 +135,7 @@ func TestTemporalOnATakenPortTellsSo(t *testing.T) {
 	defer func() { assert.NoError(t, held.Release()) }()
 	began := time.Now()
 	_, err = StartTemporal(t.Context(), TemporalOptions{
-		CLI: readyCLI(t), Port: held.Port(), Headless: true, Log: filepath.Join(t.TempDir(), "temporal.log"),
+		CLI: temporalCLI(t), Port: held.Port(), Headless: true, Log: filepath.Join(t.TempDir(), "temporal.log"),
 	})
 	require.ErrorIs(t, err, ErrExited)
 	assert.ErrorContains(t, err, "address already in use", "the end of the log is part of the error")
@@ -157,7 +147,7 @@ func TestTemporalTellsWhichSearchAttributesItCannotTake(t *testing.T) {
 	full := map[string]string{"A": "Int", "B": "Int", "C": "Int"} // the development server has room for three
 	require.NoError(t, startTemporal(t, TemporalOptions{DBFile: database, Headless: true, SearchAttributes: full}).Stop())
 	_, err := StartTemporal(t.Context(), TemporalOptions{
-		CLI: readyCLI(t), DBFile: database, Headless: true, Log: filepath.Join(t.TempDir(), "temporal.log"),
+		CLI: temporalCLI(t), DBFile: database, Headless: true, Log: filepath.Join(t.TempDir(), "temporal.log"),
 	})
 	var invalid *serviceerror.InvalidArgument
 	require.ErrorAs(t, err, &invalid)

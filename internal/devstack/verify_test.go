@@ -141,7 +141,7 @@ func TestVerifyFindsEachDeviation(t *testing.T) {
 		}, "the result has 6 servers"},
 		"a wrong reason": {func(_ *testing.T, p *perfectRun) {
 			p.server("gone")["reason"] = reasonLoginRefused
-		}, "gone: reason is login_refused, not unreachable"},
+		}, "gone: reason is login_refused, not server_unreachable"},
 		"a wrong code": {func(_ *testing.T, p *perfectRun) { p.server("locked")["result"] = 0 }, "locked: result is 0, not 1"},
 		"books that do not balance": {func(_ *testing.T, p *perfectRun) {
 			p.server("good")["refused"] = []any{map[string]any{"name": "f"}}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/textproto"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -177,22 +178,24 @@ func (c *Conn) onPath(ctx context.Context, rawPath string, operation func() erro
 // Delete removes a file. ErrNotFound says that it is not there.
 func (c *Conn) Delete(ctx context.Context, rawPath string) error {
 	return c.onPath(ctx, rawPath, func() error {
-		return c.refine(rawPath, command(func() error { return c.lib.Delete(rawPath) }))
+		err := command(func() error { return c.lib.Delete(rawPath) })
+		return c.refine(rawPath, err, func() error { return c.find(rawPath) })
 	})
 }
 
 // Rename moves a file; it creates no directory. What it does to an existing file of the new name is up to the server:
 // most overwrite it. ErrNotFound stands for the file as well as for the directory of its new name.
 func (c *Conn) Rename(ctx context.Context, from, to string) error {
-	if err := c.checkPath(to); err != nil {
+	if err := errors.Join(c.checkPath(from), c.checkPath(to)); err != nil {
 		return err
 	}
-	return c.onPath(ctx, from, func() error {
+	subject := from + " -> " + to
+	return c.call(ctx, subject, func() error {
 		err := guard(func() error { return c.lib.Rename(from, to) })
 		if c.said.command == "RNFR" {
-			return c.refine(from, err)
+			return c.refine(subject, err, func() error { return c.find(from) })
 		}
-		return accept(err)
+		return c.refine(subject, accept(err), func() error { return c.enter(path.Dir(to)) })
 	})
 }
 
@@ -250,15 +253,22 @@ func (c *Conn) enter(rawPath string) error {
 	return command(func() error { return c.lib.ChangeDir(rawPath) })
 }
 
-// refine looks twice at a refusal that gives no reason: a file is missing only if SIZE does not find it either, else it
-// was denied. To take it for missing would let a failed deletion look like one that happened before.
-func (c *Conn) refine(rawPath string, err error) error {
+// find is nil if SIZE finds the file.
+func (c *Conn) find(rawPath string) error {
+	_, err := c.size(rawPath)
+	return err
+}
+
+// refine looks twice at a refusal that gives no reason: only if a look at the file or directory in question finds nothing
+// either, it is missing, else it was denied. To take it for missing would let a failed deletion look like one that
+// happened before.
+func (c *Conn) refine(subject string, err error, look func() error) error {
 	var reply *textproto.Error
 	if !errors.As(err, &reply) || reply.Code != codeNoFile || !vague(c.names.decode(reply.Msg)) {
 		return err
 	}
-	refused := c.describe(rawPath, err)
-	_, err = c.size(rawPath)
+	refused := c.describe(subject, err)
+	err = look()
 	switch answered := errors.As(err, &reply); {
 	case err != nil && !answered:
 		return err

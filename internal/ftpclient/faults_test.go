@@ -425,8 +425,12 @@ func TestRefusedActions(t *testing.T) {
 	assert.Zero(t, sc.sent("RNTO"))
 	assert.Error(t, dial(t, sc.options()).MakeDir(ctx, "/d"))
 
-	sc = startScript(t, reactions{"RNFR": say("350 go on"), "RNTO": say("550 Rename failed.")})
+	sc = startScript(t, reactions{
+		"RNFR": say("350 go on"), "RNTO": say("550 Rename failed."),
+		"CWD": func(s *session, arg string) { s.say(map[bool]string{true: "250 ok", false: "550 no"}[arg == "/there"]) },
+	})
 	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/nowhere/b"), ftpclient.ErrNotFound)
+	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/there/b"), ftpclient.ErrDenied)
 }
 
 func TestCancelClosesWhatItWaitsFor(t *testing.T) {

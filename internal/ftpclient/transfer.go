@@ -33,7 +33,7 @@ func (c *Conn) transfer(rawPath string, size int64, w io.Writer) (int64, error) 
 	var body *ftp.Response
 	err := guard(func() (err error) { body, err = c.lib.Retr(rawPath); return err })
 	if err != nil {
-		return 0, c.refine(rawPath, err)
+		return 0, c.refine(rawPath, err, func() error { return c.find(rawPath) })
 	}
 	written, received, err := c.copyBody(w, body, size)
 	if err != nil {

@@ -1,8 +1,11 @@
 package archivetest
 
 import (
+	"crypto/pbkdf2"
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +23,7 @@ func Rar(files []File) []byte {
 	out := []byte("Rar!\x1a\x07\x01\x00")
 	out = appendRarBlock(out, rarMain, 0, 0, []byte{0}, nil)
 	for _, f := range files {
-		out = appendRarBlock(out, rarFile, rarHasData, uint64(len(f.Data)), rarFileHeader(f), nil)
+		out = appendRarBlock(out, rarFile, rarHasData, len(f.Data), rarFileHeader(f), nil)
 		out = append(out, f.Data...)
 	}
 	return appendRarBlock(out, rarEnd, 0, 0, []byte{0}, nil)
@@ -31,14 +34,47 @@ func Rar(files []File) []byte {
 func RarLink(f File, name string, redirection byte) []byte {
 	record := []byte{5, redirection, 0} // 5 = the record is a redirection
 	record = append(binary.AppendUvarint(record, uint64(len(f.Name))), f.Name...)
-	extra := append(binary.AppendUvarint(nil, uint64(len(record))), record...)
 
 	out := Rar([]File{f})
 	end := appendRarBlock(nil, rarEnd, 0, 0, []byte{0}, nil)
 	out = out[:len(out)-len(end)]
 	link := rarFileHeader(File{Name: name, ModTime: f.ModTime})
-	out = appendRarBlock(out, rarFile, rarHasExtra, 0, link, extra)
+	out = appendRarBlock(out, rarFile, rarHasExtra, 0, link, rarRecord(record))
 	return append(out, end...)
+}
+
+// RarEncrypted is Rar with a password that the contents need and the names do not.
+func RarEncrypted(files []File, password string) []byte {
+	const rounds, checked = 16, 1 // a power of two; the header tells whether a password is the right one
+	salt, iv := make([]byte, 16), make([]byte, 16)
+	key := rarKey(password, salt, rounds)
+	var check [8]byte
+	for i, c := range rarKey(password, salt, rounds+32) {
+		check[i%len(check)] ^= c
+	}
+	sum := sha256.Sum256(check[:])
+	record := []byte{1, 0, checked, 4} // 1 = the record is about encryption; 1<<4 rounds
+	record = slices.Concat(record, salt, iv, check[:], sum[:4])
+
+	out := []byte("Rar!\x1a\x07\x01\x00")
+	out = appendRarBlock(out, rarMain, 0, 0, []byte{0}, nil)
+	for _, f := range files {
+		data := encrypt(key, iv, f.Data)
+		out = appendRarBlock(out, rarFile, rarHasExtra|rarHasData, len(data), rarFileHeader(f), rarRecord(record))
+		out = append(out, data...)
+	}
+	return appendRarBlock(out, rarEnd, 0, 0, []byte{0}, nil)
+}
+
+func rarKey(password string, salt []byte, rounds int) []byte {
+	key, err := pbkdf2.Key(sha256.New, password, salt, rounds, 32)
+	must(err)
+	return key
+}
+
+// rarRecord puts its length before an extra record.
+func rarRecord(record []byte) []byte {
+	return append(binary.AppendUvarint(nil, uint64(len(record))), record...)
 }
 
 func rarFileHeader(f File) []byte {
@@ -59,14 +95,14 @@ func rarFileHeader(f File) []byte {
 }
 
 // appendRarBlock writes the header of a block; its data, if any, follows.
-func appendRarBlock(out []byte, kind, flags, dataSize uint64, fields, extra []byte) []byte {
+func appendRarBlock(out []byte, kind, flags uint64, dataSize int, fields, extra []byte) []byte {
 	body := binary.AppendUvarint(nil, kind)
 	body = binary.AppendUvarint(body, flags)
 	if flags&rarHasExtra != 0 {
 		body = binary.AppendUvarint(body, uint64(len(extra)))
 	}
 	if flags&rarHasData != 0 {
-		body = binary.AppendUvarint(body, dataSize)
+		body = binary.AppendUvarint(body, uint64(dataSize))
 	}
 	body = append(append(body, fields...), extra...)
 	header := append(binary.AppendUvarint(nil, uint64(len(body))), body...)

@@ -1,6 +1,8 @@
 package archivetest
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/binary"
 	"hash/crc32"
 	"unicode/utf16"
@@ -29,12 +31,44 @@ const (
 
 // SevenZip returns a 7z archive with the files in their order, stored without compression.
 func SevenZip(files []File) []byte {
+	copies := []byte{1, 1, 0} // one coder, whose identifier has one byte: 0, which copies
+	return sevenZip(files, copies, func(data []byte) []byte { return data })
+}
+
+// SevenZipEncrypted is SevenZip with a password (of ASCII, at most 16 characters) that the contents need and the names do
+// not.
+func SevenZipEncrypted(files []File, password string) []byte {
+	const rawKey, hasIV = 0x3f, 0x40 // the key is the password itself, in UTF-16
+	iv := make([]byte, 16)
+	coder := []byte{1, 0x24, 0x06, 0xf1, 0x07, 0x01, 18, rawKey | hasIV, 15}
+	key := make([]byte, 32)
+	for i, c := range []byte(password) {
+		key[2*i] = c
+	}
+	return sevenZip(files, append(coder, iv...), func(data []byte) []byte { return encrypt(key, iv, data) })
+}
+
+// encrypt is AES in CBC mode over data filled up with zeros.
+func encrypt(key, iv, data []byte) []byte {
+	block, err := aes.NewCipher(key)
+	must(err)
+	out := make([]byte, (len(data)+aes.BlockSize-1)/aes.BlockSize*aes.BlockSize)
+	copy(out, data)
+	cipher.NewCBCEncrypter(block, iv).CryptBlocks(out, out)
+	return out
+}
+
+func sevenZip(files []File, coder []byte, pack func([]byte) []byte) []byte {
 	var packed []byte
+	var sizes []int
 	for _, f := range files {
-		packed = append(packed, f.Data...)
+		if len(f.Data) > 0 {
+			data := pack(f.Data)
+			packed, sizes = append(packed, data...), append(sizes, len(data))
+		}
 	}
 	header := []byte{szHeader}
-	header = appendStreams(header, files)
+	header = appendStreams(header, files, coder, sizes)
 	header = appendFiles(header, files)
 	header = append(header, szEnd)
 
@@ -50,7 +84,7 @@ func SevenZip(files []File) []byte {
 }
 
 // appendStreams describes one folder (7z's word for a stream of its own) for each file that has data.
-func appendStreams(b []byte, files []File) []byte {
+func appendStreams(b []byte, files []File, coder []byte, packedSizes []int) []byte {
 	var full []File
 	for _, f := range files {
 		if len(f.Data) > 0 {
@@ -63,15 +97,21 @@ func appendStreams(b []byte, files []File) []byte {
 	count := uint64(len(full))
 	b = append(b, szMainStreams, szPackInfo, 0)
 	b = append(appendNumber(b, count), szSize)
-	b = append(appendSizes(b, full), szEnd)
+	for _, size := range packedSizes {
+		b = appendNumber(b, uint64(size))
+	}
+	b = append(b, szEnd)
 
 	b = append(b, szUnpackInfo, szFolder)
 	b = append(appendNumber(b, count), 0)
 	for range full {
-		b = append(b, 1, 1, 0) // one coder, whose identifier has one byte: 0, which copies
+		b = append(b, coder...)
 	}
 	b = append(b, szUnpackSize)
-	b = append(appendSizes(b, full), szCRC, 1)
+	for _, f := range full {
+		b = appendNumber(b, uint64(len(f.Data)))
+	}
+	b = append(b, szCRC, 1)
 	for _, f := range full {
 		b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(f.Data))
 	}
@@ -80,13 +120,6 @@ func appendStreams(b []byte, files []File) []byte {
 		b = append(b, 1)
 	}
 	return append(b, szEnd, szEnd)
-}
-
-func appendSizes(b []byte, files []File) []byte {
-	for _, f := range files {
-		b = appendNumber(b, uint64(len(f.Data)))
-	}
-	return b
 }
 
 func appendFiles(b []byte, files []File) []byte {

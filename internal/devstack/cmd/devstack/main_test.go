@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -127,16 +126,17 @@ func newStack(t *testing.T, behaviour string, args ...string) *stack {
 	return s
 }
 
-// temporalCLI returns a Temporal CLI that is there already; the tests never build one.
+// temporalCLI returns a Temporal CLI and builds it if need be.
 func temporalCLI(t *testing.T) string {
 	t.Helper()
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	path, err := devstack.FindOrBuildCLI(canceled, devstack.CLIOptions{ToolsDir: filepath.Join("..", "..", "..", "..", "tools")})
-	if err != nil {
-		t.Skipf("needs a Temporal CLI, set %s or run the demo once: %v", devstack.CLIEnv, err)
-	}
+	path, err := devstack.FindOrBuildCLI(t.Context(), devstack.CLIOptions{ToolsDir: repository("tools"), Log: os.Stderr})
+	require.NoError(t, err)
 	return path
+}
+
+// repository returns a path in the repository, from this package's directory.
+func repository(elements ...string) string {
+	return filepath.Join(append([]string{"..", "..", "..", ".."}, elements...)...)
 }
 
 func (s *stack) start(t *testing.T) {
@@ -308,6 +308,22 @@ func TestOneDemoAtATimeInADirectory(t *testing.T) {
 	assert.Equal(t, exitUnusable, second.exitCode(t))
 	assert.Contains(t, second.text(t), "in use by another session")
 	assert.NotContains(t, second.text(t), "Temporal server at")
+}
+
+// The real thing, as `make run ONCE=1` does it: the programs of this repository, and a judgement that shares nothing with them.
+func TestDemoWithTheRealPrograms(t *testing.T) {
+	s := newStack(t, "")
+	build := exec.Command("go", "build", "-o", filepath.Join(s.dir, "bin"), "./worker", "./starter")
+	build.Dir = repository()
+	for _, program := range []string{"worker", "starter"} {
+		require.NoError(t, os.Remove(filepath.Join(s.dir, "bin", program)))
+	}
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, string(output))
+	s.start(t)
+	require.Zero(t, s.exitCode(t), s.text(t))
+	assert.Contains(t, s.text(t), "Exactly what the branches deserve")
+	s.nothingIsLeft(t)
 }
 
 // openTerminal returns both sides of a new pseudo terminal.
