@@ -29,10 +29,10 @@ func newDisplay(w io.Writer) display {
 	return &lines{w: w}
 }
 
-// lines is the display for logs and pipes: a line per finished server, and one when something else changes.
+// lines is the display for logs and pipes: a line per finished server, and one when the decompression's state changes.
 type lines struct {
-	w          io.Writer
-	extraction string
+	w     io.Writer
+	state string
 }
 
 func (l *lines) server(b workflows.Brief) { fmt.Fprintln(l.w, serverLine(b)) }
@@ -40,9 +40,9 @@ func (l *lines) server(b workflows.Brief) { fmt.Fprintln(l.w, serverLine(b)) }
 func (l *lines) collecting(workflows.Progress) {}
 
 func (l *lines) extracting(state string, done, total int) {
-	if now := extractionLine(state, done, total); now != l.extraction {
-		l.extraction = now
-		fmt.Fprintln(l.w, now)
+	if state != l.state {
+		l.state = state
+		fmt.Fprintf(l.w, "archives: %s, %d of %d finished\n", state, done, total)
 	}
 }
 
@@ -54,10 +54,6 @@ func serverLine(b workflows.Brief) string {
 		line += ": " + why
 	}
 	return line
-}
-
-func extractionLine(state string, done, total int) string {
-	return fmt.Sprintf("archives: %d of %d, %s", done, total, state)
 }
 
 // bars is the display for terminals.

@@ -145,7 +145,11 @@ func (f *follower) servers(p workflows.Progress) {
 }
 
 func (f *follower) archives(p workflows.Progress) {
-	f.display.extracting(p.State, f.archivesDone+p.Done, max(f.archivesTotal, f.archivesDone+p.Total))
+	done, total := f.archivesDone+p.Done, max(f.archivesTotal, f.archivesDone+p.Total)
+	if p.State == workflows.StateDone && done < total {
+		p.State = workflows.StateExtracting // this one is, others are not
+	}
+	f.display.extracting(p.State, done, total)
 }
 
 // decompressions waits for every decompression that the collection, or a shard of it, has started.

@@ -116,7 +116,7 @@ const reasonWidth = 60
 
 func printServers(w io.Writer, r runResult) {
 	t := newTable(w, "Servers", table.Row{"Server", "Result", "Files", "Bytes", "Listed", "Unchanged", "Deferred", "Refused", "Failed", "Reason"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth}})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft}})
 	var files int
 	var bytes int64
 	for _, name := range slices.Sorted(maps.Keys(r.Servers)) {
@@ -151,7 +151,7 @@ func printMissing(w io.Writer, r runResult) {
 
 func printArchives(w io.Writer, d *decompressResult) {
 	t := newTable(w, "Archives", table.Row{"Archive", "Result", "Layers", "Received", "Failed", "Bytes", "Host", "Start", "End", "Reason"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth}})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft}})
 	for _, path := range slices.Sorted(maps.Keys(d.Archives)) {
 		a := d.Archives[path]
 		t.AppendRow(table.Row{path, verdict(a.Result), len(a.Layers), a.Received, a.Failed, size(a.Bytes), a.Host, clock(a.StartTime), clock(a.EndTime), because(a.Reason, a.Detail)})

@@ -37,11 +37,13 @@ func insertArchive(ctx context.Context, tx *sql.Tx, a Archive) error {
 	return nil
 }
 
+const pendingArchivesQuery = `SELECT ` + archiveColumns + ` FROM archives
+WHERE decompression = ? AND done = 0 AND id > ? ORDER BY id LIMIT ?`
+
 // PendingArchives returns at most limit archives of the decompression that have no outcome yet, with an ID above after, in
 // the order of their IDs.
 func (c *Catalog) PendingArchives(ctx context.Context, decompression string, after int64, limit int) ([]Archive, error) {
-	archives, err := query(ctx, c.reader, scanArchive, `SELECT `+archiveColumns+` FROM archives
-		WHERE decompression = ? AND done = 0 AND id > ? ORDER BY id LIMIT ?`, decompression, after, limit)
+	archives, err := query(ctx, c.reader, scanArchive, pendingArchivesQuery, decompression, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: pending archives of %s: %w", decompression, err)
 	}
@@ -57,6 +59,8 @@ func (c *Catalog) Archive(ctx context.Context, id int64) (Archive, error) {
 	return a, nil
 }
 
+const unzipPathQuery = `SELECT EXISTS (SELECT 1 FROM archives WHERE unzip_root = ? AND zip_file <> ?)`
+
 // UnzipPathTaken tells whether what another archive holds was published at the path in the unzip directory. The same file,
 // extracted before, is not another archive: there, the contents decide.
 func (c *Catalog) UnzipPathTaken(ctx context.Context, unzipDir, unzipPath string, archiveID int64) (bool, error) {
@@ -65,8 +69,7 @@ func (c *Catalog) UnzipPathTaken(ctx context.Context, unzipDir, unzipPath string
 		return false, err
 	}
 	var taken bool
-	err = c.reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM archives WHERE unzip_root = ? AND zip_file <> ?)`,
-		unzipDir+"/"+unzipPath, a.ZipDir+"/"+a.Path).Scan(&taken)
+	err = c.reader.QueryRowContext(ctx, unzipPathQuery, unzipDir+"/"+unzipPath, a.ZipDir+"/"+a.Path).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("catalog: owner of %s: %w", unzipPath, err)
 	}

@@ -164,7 +164,11 @@ func TestOriginsOfADecompressionOfItsOwn(t *testing.T) {
 	require.NoError(t, c.AddArchives(ctx, []Archive{
 		{Decompression: "decompress/own", ZipDir: testZip + "/branch-001", Path: "a.zip", Size: 50, UnzipDir: "/out"},
 		{Decompression: "decompress/own", ZipDir: testZip + "/branch-001", Path: "foreign.zip", Size: 50, UnzipDir: "/out"},
+		{Decompression: "decompress/later", ZipDir: testZip, Path: "branch-001/a.zip", Size: 51, UnzipDir: "/out"},
 	}))
+	replaced, err := c.PendingArchives(ctx, "decompress/later", 0, 1)
+	require.NoError(t, err)
+	assert.Zero(t, replaced[0].FileID, "somebody has put another file in the place of the collected one")
 	pending, err := c.PendingArchives(ctx, "decompress/own", 0, 2)
 	require.NoError(t, err)
 	require.NoError(t, c.SaveExtraction(ctx, []Extraction{

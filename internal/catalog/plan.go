@@ -148,10 +148,12 @@ func (p *plan) finish(ctx context.Context, excluded int) error {
 	return err
 }
 
+const nextEntriesQuery = entryQuery +
+	`WHERE l.run = ? AND l.server = ? AND e.state = 'pending' AND e.id > ? ORDER BY e.id LIMIT ?`
+
 // NextEntries returns at most limit pending entries of the server with an ID above after, in the order of their IDs.
 func (c *Catalog) NextEntries(ctx context.Context, run, server string, after int64, limit int) ([]Entry, error) {
-	entries, err := query(ctx, c.reader, scanEntry, entryQuery+
-		`WHERE l.run = ? AND l.server = ? AND e.state = 'pending' AND e.id > ? ORDER BY e.id LIMIT ?`, run, server, after, limit)
+	entries, err := query(ctx, c.reader, scanEntry, nextEntriesQuery, run, server, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: next entries of %s: %w", server, err)
 	}

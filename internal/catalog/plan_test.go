@@ -124,7 +124,7 @@ func TestBooksOfAnUnknownServerAreEmpty(t *testing.T) {
 }
 
 func TestPlanListingOfManyFiles(t *testing.T) {
-	const count = 100_000
+	const count = manyFiles
 	c := open(t)
 	listed := make([]Listed, count)
 	for i := range listed {

@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+const localPathQuery = `SELECT EXISTS (SELECT 1 FROM files WHERE zip_file = ?
+AND (server, raw_path, size, mtime) <> (?, ?, ?, ?))`
+
 // LocalPathTaken tells whether a file other than this version (server, raw path, size, modification time) of the entry owns
 // the path in the zip directory.
 func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, entryID int64) (bool, error) {
@@ -16,9 +19,7 @@ func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, 
 		return false, err
 	}
 	var taken bool
-	err = c.reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM files WHERE zip_file = ?
-		AND (server, raw_path, size, mtime) <> (?, ?, ?, ?))`,
-		zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
+	err = c.reader.QueryRowContext(ctx, localPathQuery, zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("catalog: owner of %s: %w", localPath, err)
 	}
@@ -136,12 +137,14 @@ func insertPageArchive(ctx context.Context, tx *sql.Tx, p Page, f Settled) (Arch
 		p.Decompression, f.LocalPath))
 }
 
+const remoteActionsQuery = `SELECT id, raw_path, remote_action, size, mtime FROM files
+WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`
+
 // RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.
 func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) ([]RemoteAction, error) {
 	actions, err := query(ctx, c.reader, func(row scanner) (a RemoteAction, err error) {
 		return a, row.Scan(&a.FileID, &a.RawPath, &a.Action, &a.Size, instant{&a.ModTime})
-	}, `SELECT id, raw_path, remote_action, size, mtime FROM files
-		WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`, server, limit)
+	}, remoteActionsQuery, server, limit)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: remote actions on %s: %w", server, err)
 	}
@@ -158,8 +161,7 @@ func (c *Catalog) RemoteFailed(ctx context.Context, fileID int64, detail string)
 	if detail == "" {
 		detail = "failed"
 	}
-	return c.updateFile(ctx, fileID, `UPDATE files SET remote_detail = CASE remote_done WHEN 0 THEN ? ELSE '' END WHERE id = ?`,
-		clip(detail, maxDetail), fileID)
+	return c.updateFile(ctx, fileID, `UPDATE files SET remote_detail = ? WHERE id = ?`, clip(detail, maxDetail), fileID)
 }
 
 func (c *Catalog) updateFile(ctx context.Context, fileID int64, statement string, args ...any) error {

@@ -94,7 +94,11 @@ func makeDir(dir string) error {
 		parents = append(parents, filepath.Dir(made))
 	}
 	for _, parent := range slices.Backward(parents) {
-		if err := syncDir(os.Open(parent)); err != nil {
+		d, err := os.Open(parent)
+		if err != nil {
+			return err
+		}
+		if err := syncDir(d, (*os.File).Sync); err != nil {
 			return err
 		}
 	}
@@ -102,11 +106,8 @@ func makeDir(dir string) error {
 }
 
 // syncDir makes the names in an opened directory durable, and closes it.
-func syncDir(dir *os.File, err error) error {
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+func syncDir(dir *os.File, fsync func(*os.File) error) error {
+	if err := errors.Join(fsync(dir), dir.Close()); err != nil {
 		return fmt.Errorf("%w: %w", ErrSync, err)
 	}
 	return nil

@@ -56,7 +56,11 @@ func (p *Publication) Dir(stagedDir, target string, manifest []ManifestFile, tak
 // interrupted attempt may have made. Each is synced once.
 func (p *Publication) Sync() error {
 	for dir := range p.touched {
-		if err := syncDir(p.tree.root.Open(dir)); err != nil {
+		opened, err := p.tree.root.Open(dir)
+		if err == nil {
+			err = syncDir(opened, p.tree.fsync)
+		}
+		if err != nil {
 			return fmt.Errorf("warehouse: publish: %s: %w", dir, err)
 		}
 	}
@@ -77,6 +81,7 @@ func (p *Publication) publish(staged, target string, taken Taken, g goods) (stri
 	if err := errors.Join(local(staged), local(target)); err != nil {
 		return fail(err)
 	}
+	staged, target = path.Clean(staged), path.Clean(target)
 	if err := p.tree.house.distrust(staged); err != nil {
 		return fail(err)
 	}
@@ -183,30 +188,39 @@ func (t *Tree) makeDir(dir string) (string, error) {
 // put makes the goods visible as candidate, or finds that they are. It returns false if something else is there.
 func (t *Tree) put(staged, candidate string, g goods) (bool, error) {
 	for {
+		whole := g.whole() // asked before the candidate is looked at: a twin may publish in between
+		if whole != nil && !errors.Is(whole, ErrLost) {
+			return false, whole
+		}
 		_, err := t.root.Lstat(candidate)
 		if err == nil {
-			same, err := g.same(candidate)
-			if same && err == nil {
-				err = t.house.stage.RemoveAll(staged)
-			}
-			return same, err
+			return t.adopt(staged, candidate, g)
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		if err := g.whole(); err != nil {
-			return false, err
+		if whole != nil {
+			return false, whole
 		}
 		err = t.rename(staged, candidate)
 		switch {
 		case err == nil:
 			return true, nil
 		case errors.Is(err, fs.ErrExist): // somebody was faster: look at what it is
-		case errors.Is(err, fs.ErrNotExist) && g.whole() != nil: // a twin has published it: look where
+		case errors.Is(err, fs.ErrNotExist) && g.whole() != nil: // a twin has published it
 		default:
 			return false, err
 		}
 	}
+}
+
+// adopt takes what is at the candidate for the goods if it has the same contents; the staged ones are not needed then.
+func (t *Tree) adopt(staged, candidate string, g goods) (bool, error) {
+	same, err := g.same(candidate)
+	if same && err == nil {
+		err = t.house.stage.RemoveAll(staged)
+	}
+	return same && err == nil, err
 }
 
 // rename moves what is staged into the tree.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"syscall"
 	"time"
 )
 
@@ -124,48 +125,42 @@ func (w *Warehouse) SweepStage(keep func(rel string, modTime time.Time) bool) (f
 
 // sweep judges an entry of the stage, after the entries in it.
 func (w *Warehouse) sweep(entry string, keep func(string, time.Time) bool) (files int, err error) {
+	if info, err := w.stage.Lstat(entry); err != nil || !info.IsDir() { // judge passes over what is gone
+		return w.judge(entry, keep)
+	}
 	touched, err := w.lastChange(entry) // before removals change it
 	if err != nil {
 		return 0, err
 	}
-	info, err := w.stage.Lstat(entry)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	if info.IsDir() {
-		if files, err = w.sweepDir(entry, keep); err != nil || keep(entry, touched) {
-			return files, err
-		}
-		err = w.stage.Remove(entry) // refuses a directory that is not empty
-		if left, _ := list(w.stage, entry); len(left) > 0 {
-			err = nil
-		}
+	files, err = w.judgeAll(entry, keep)
+	if err != nil || keep(entry, touched) {
 		return files, err
 	}
-	if keep(entry, touched) {
-		return 0, nil
+	err = w.stage.Remove(entry)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
-	return w.RemoveStaged(entry)
+	return files, err
 }
 
-// sweepDir judges the entries of a directory of the stage.
-func (w *Warehouse) sweepDir(dir string, keep func(string, time.Time) bool) (files int, err error) {
+func (w *Warehouse) judgeAll(dir string, keep func(string, time.Time) bool) (files int, err error) {
 	children, err := list(w.stage, dir)
 	errs := []error{err}
 	for _, child := range children {
-		child = path.Join(dir, child)
-		touched, err := w.lastChange(child)
-		if err == nil && !keep(child, touched) {
-			var count int
-			count, err = w.RemoveStaged(child)
-			files += count
-		}
+		count, err := w.judge(path.Join(dir, child), keep)
+		files += count
 		errs = append(errs, err)
 	}
 	return files, errors.Join(errs...)
+}
+
+// judge removes what is not to be kept, and counts its files.
+func (w *Warehouse) judge(entry string, keep func(string, time.Time) bool) (files int, err error) {
+	touched, err := w.lastChange(entry)
+	if err != nil || keep(entry, touched) {
+		return 0, err
+	}
+	return w.RemoveStaged(entry)
 }
 
 // lastChange is the time of the last change of anything in a staged tree.

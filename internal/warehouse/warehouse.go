@@ -117,7 +117,8 @@ func (w *Warehouse) FreeBytes() (int64, error) {
 type Tree struct {
 	house *Warehouse
 	root  *os.Root
-	move  func(from *os.File, old string, to *os.File, name string) error
+	move  func(from *os.File, old string, to *os.File, name string) error // without replacing: EEXIST
+	fsync func(dir *os.File) error
 }
 
 // Visible opens a directory that files are to be published into, and creates it if need be. It must lie on the stage's
@@ -142,7 +143,7 @@ func (w *Warehouse) Visible(dir string) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("warehouse: %w", err)
 	}
-	return &Tree{house: w, root: root, move: moveNoReplace}, nil
+	return &Tree{house: w, root: root, move: moveNoReplace, fsync: (*os.File).Sync}, nil
 }
 
 // Close releases the directory. Its publications must have ended.
