@@ -60,7 +60,7 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 	setState(ctx, c.plan.Settings.SearchAttributes, c.state)
 	c.fanOut(ctx)
 	c.reportUnfinished(ctx)
-	return c.finish(ctx)
+	return c.close(ctx, c.result(ctx))
 }
 
 // fanOut runs the servers through the window and returns when all are finished, at the deadline, or when the run is cancelled and its
@@ -182,10 +182,8 @@ func (c *collectRun) reportUnfinished(ctx workflow.Context) {
 	}
 }
 
-// finish writes the run's rows into the catalog and folds them into the result.
-func (c *collectRun) finish(ctx workflow.Context) (CollectResult, error) {
-	c.state = StateDone
-	result := c.result(ctx)
+// close writes the run, and the rows that nobody else wrote, into the catalog. After a cancellation it does so too.
+func (c *collectRun) close(ctx workflow.Context, result CollectResult) (CollectResult, error) {
 	input := activities.CloseRunInput{
 		Run: c.run, Result: result.Result, Start: c.start, ZipDir: c.plan.Settings.ZipDir, Servers: c.unwritten, Shard: c.in.Shard != nil,
 	}
@@ -195,10 +193,12 @@ func (c *collectRun) finish(ctx workflow.Context) (CollectResult, error) {
 	if err := cheaply(detached(ctx), tigerDuty, "close the run", tiger.CloseRun, input, nil); err != nil {
 		return CollectResult{}, fmt.Errorf("close the run: %w", err)
 	}
+	c.state = StateDone
 	c.show(ctx, result)
 	return result, ctx.Err()
 }
 
+// result folds the rows of all servers.
 func (c *collectRun) result(ctx workflow.Context) CollectResult {
 	result := CollectResult{
 		Run: c.run, Servers: len(c.rows), Books: c.books, ZipDir: c.plan.Settings.ZipDir, Start: c.start, End: workflow.Now(ctx),

@@ -37,7 +37,10 @@ func (d *decompression) progress(int) (Progress, error) {
 
 func (d *decompression) run(ctx workflow.Context) (DecompressResult, error) {
 	plan, err := d.plan(ctx)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return d.close(ctx)
+	case err != nil:
 		return DecompressResult{}, err
 	}
 	d.enter(ctx, StateExtracting)
@@ -174,7 +177,7 @@ func (d *decompression) enter(ctx workflow.Context, state string) {
 
 // close ends the decompression. After a cancellation it still cleans the stage.
 func (d *decompression) close(ctx workflow.Context) (DecompressResult, error) {
-	in := activities.CloseDecompressionInput{Decompression: d.id, Own: d.Own, Result: d.Totals.Code(), Start: d.Start}
+	in := activities.CloseDecompressionInput{Decompression: d.id, Own: d.Own, Result: d.code(ctx), Start: d.Start}
 	if ctx.Err() != nil {
 		in.Reason = activities.ReasonCancelled
 	}
@@ -183,12 +186,25 @@ func (d *decompression) close(ctx workflow.Context) (DecompressResult, error) {
 	}
 	d.state = StateDone
 	result := DecompressResult{
-		Result: d.Totals.Code(), Total: d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed,
+		Result: in.Result, Total: d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed,
 		Succeeded: d.Totals.Succeeded, Partly: d.Totals.Partly, Failed: d.Totals.Failed,
 		Files: d.Totals.Files, Bytes: d.Totals.Bytes, Start: d.Start, End: workflow.Now(ctx),
 	}
 	d.showResult(ctx, result)
 	return result, ctx.Err()
+}
+
+// code is the result code. A decompression that was cancelled is no success, however well it went until then.
+func (d *decompression) code(ctx workflow.Context) int {
+	code := d.Totals.Code()
+	switch {
+	case ctx.Err() == nil || code != activities.Success:
+		return code
+	case d.Totals.Succeeded > 0:
+		return activities.Partial
+	default:
+		return activities.Failed
+	}
 }
 
 func (d *decompression) showResult(ctx workflow.Context, result DecompressResult) {

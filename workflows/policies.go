@@ -27,8 +27,6 @@ const (
 	// at most eagleRecheck: two days of waiting cost about two hundred checks in history.
 	eaglePatience = 10 * time.Second
 	eagleRecheck  = 15 * time.Minute
-	// scheduledRunLimit ends a run that is stuck in spite of its own deadline; under overlap skip it would silence every later one.
-	scheduledRunLimit = 24 * time.Hour
 )
 
 // Bounds of fan-outs.

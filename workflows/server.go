@@ -47,7 +47,7 @@ func (s *serverRun) run(ctx workflow.Context) (activities.ServerResult, error) {
 	row, err := s.commit(ctx, outcomes)
 	switch {
 	case err != nil:
-		return activities.ServerResult{}, fmt.Errorf("commit of %s: %w", s.Server, err)
+		return activities.ServerResult{}, err // unwrapped: the parent reads its reason from it
 	case row == nil:
 		return activities.ServerResult{}, s.nextPage(ctx)
 	}
@@ -136,8 +136,10 @@ func (s *serverRun) commit(ctx workflow.Context, outcomes []activities.FileOutco
 			return nil, err
 		}
 		switch {
-		case len(result.Lost) == 0:
+		case len(result.Lost) == 0 && (result.Row != nil || s.end(ctx) == nil):
 			return s.withDecompressions(result.Row), nil
+		case len(result.Lost) == 0:
+			outcomes = nil // cancelled during the commit: the next page would not know, so the books are closed here
 		case round < maxRounds && ctx.Err() == nil:
 			outcomes = s.download(ctx, s.files(result.Lost))
 		default:

@@ -15,36 +15,40 @@ import (
 func (c *collectRun) collectShards(ctx workflow.Context) (CollectResult, error) {
 	c.state = StateCollecting
 	total := CollectResult{Run: c.run, ZipDir: c.plan.Settings.ZipDir, Start: c.start}
-	var children []workflow.ChildWorkflowFuture
+	var parts []workflow.ChildWorkflowFuture
 	for i, shard := range c.plan.Shards {
 		id := fmt.Sprintf("%s/%d", c.run, i+1)
-		options := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID:          id,
-			ParentClosePolicy:   enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
-			WaitForCancellation: true,
-			StaticSummary:       fmt.Sprintf("servers %s, part %d of %d", rangeName(shard), i+1, len(c.plan.Shards)),
-		})
-		children = append(children, workflow.ExecuteChildWorkflow(options, CollectWorkflow, CollectInput{
-			Servers: c.in.Servers, Buffer: c.in.Buffer, Shard: &shard, Root: c.run, Window: max(1, c.plan.Window/len(c.plan.Shards)),
-		}))
 		total.Shards = append(total.Shards, id)
+		parts = append(parts, c.startShard(ctx, id, i, shard))
 	}
-	for i, child := range children {
+	for i, child := range parts {
 		var part CollectResult
-		if err := child.Get(ctx, &part); err != nil {
+		if err := child.Get(ctx, &part); err != nil && ctx.Err() == nil {
 			return CollectResult{}, fmt.Errorf("part %d of the run: %w", i+1, err)
 		}
 		total.add(part)
 		c.books.Add(part.Books)
 	}
 	total.Result, total.End = fold(total), workflow.Now(ctx)
-	input := activities.CloseRunInput{Run: c.run, Result: total.Result, Start: c.start, ZipDir: c.plan.Settings.ZipDir}
-	if err := cheaply(detached(ctx), tigerDuty, "close the run", tiger.CloseRun, input, nil); err != nil {
-		return CollectResult{}, fmt.Errorf("close the run: %w", err)
+	if ctx.Err() != nil { // a cancelled part brings no counts; its rows are in the catalog
+		total.Result = activities.Failed
+		if total.Good > 0 {
+			total.Result = activities.Partial
+		}
 	}
-	c.state = StateDone
-	c.show(ctx, total)
-	return total, nil
+	return c.close(ctx, total)
+}
+
+func (c *collectRun) startShard(ctx workflow.Context, id string, i int, shard activities.Shard) workflow.ChildWorkflowFuture {
+	options := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:          id,
+		ParentClosePolicy:   enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
+		WaitForCancellation: true,
+		StaticSummary:       fmt.Sprintf("servers %s, part %d of %d", rangeName(shard), i+1, len(c.plan.Shards)),
+	})
+	return workflow.ExecuteChildWorkflow(options, CollectWorkflow, CollectInput{
+		Servers: c.in.Servers, Buffer: c.in.Buffer, Shard: &shard, Root: c.run, Window: max(1, c.plan.Window/len(c.plan.Shards)),
+	})
 }
 
 // add folds a part into the whole. Lists stay with the parts: Shards says where.
@@ -63,14 +67,13 @@ func rangeName(shard activities.Shard) string {
 
 // markdown is a collection's outcome for the Web UI.
 func markdown(result CollectResult) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "**%d of %d servers complete**, %d files (%d bytes) collected, %d unchanged, %d failed, %d refused\n",
-		result.Good, result.Servers, result.Books.Collected, result.Books.Bytes, result.Books.Unchanged, result.Books.Failed, result.Books.Refused)
+	lines := []string{fmt.Sprintf("**%d of %d servers complete**, %d files (%d bytes) collected, %d unchanged, %d failed, %d refused",
+		result.Good, result.Servers, result.Books.Collected, result.Books.Bytes, result.Books.Unchanged, result.Books.Failed, result.Books.Refused)}
 	if len(result.Failures) > 0 {
-		b.WriteString("\n| server | result | reason | what happened |\n|---|---|---|---|\n")
+		lines = append(lines, "", "| server | result | reason | what happened |", "|---|---|---|---|")
 	}
 	for _, f := range result.Failures {
-		fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", f.Server, f.Result, f.Reason, strings.ReplaceAll(f.Detail, "|", "\\|"))
+		lines = append(lines, fmt.Sprintf("| %s | %d | %s | %s |", f.Server, f.Result, f.Reason, strings.ReplaceAll(f.Detail, "|", "\\|")))
 	}
-	return b.String()
+	return strings.Join(lines, "\n")
 }
