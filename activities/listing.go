@@ -85,7 +85,8 @@ func judge(server config.Server, listing ftpclient.Listing, now time.Time) (list
 			continue
 		}
 		line := catalog.Listed{
-			RawPath: entry.RawPath, Path: relative, Size: entry.Size, ModTime: entry.ModTime, Line: entry.Line, State: catalog.StatePending,
+			RawPath: entry.RawPath, Path: relative, Size: entry.Size, ModTime: entry.ModTime, Precision: entry.Precision,
+			Line: entry.Line, State: catalog.StatePending,
 		}
 		line.State, line.Reason, line.Detail = verdict(server, entry, relative, now)
 		listed = append(listed, line)

@@ -36,7 +36,10 @@ type Listed struct {
 	Path    string // decoded, for people
 	Size    int64
 	ModTime time.Time
-	Line    string // raw listing line
+	// Precision of ModTime: LIST has minutes, and for files older than half a year only days. Times that agree in the coarser precision
+	// of two listings are the same: a file must not look changed because it got old.
+	Precision time.Duration
+	Line      string // raw listing line
 	State   State
 	Reason  string
 	Detail  string

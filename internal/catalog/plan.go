@@ -7,8 +7,8 @@ import (
 )
 
 // PlanListing replaces what is planned for the server in the run by a whole listing, and returns the books. A file that is
-// collected already in the listed version (server, raw path, size, modification time) is only counted; all others get an
-// entry. If a raw path comes twice, the first line counts. Entries that this run has collected stay, listed or not.
+// collected already in the listed version (server, raw path, size, modification time as far as both listings tell it) is
+// only counted; all others get an entry. If a raw path comes twice, the first line counts. Entries that this run has collected stay, listed or not.
 func (c *Catalog) PlanListing(ctx context.Context, run, server string, listed []Listed, excluded int) (Books, error) {
 	var books Books
 	err := c.write(ctx, "plan listing of "+server, func(tx *sql.Tx) error {
@@ -74,12 +74,13 @@ func newPlan(ctx context.Context, tx *sql.Tx, run, server string) (*plan, error)
 // prepare compiles what runs once per line.
 func (p *plan) prepare(ctx context.Context) (err error) {
 	p.known, err = p.tx.PrepareContext(ctx,
-		`SELECT EXISTS (SELECT 1 FROM files WHERE server = ? AND raw_path = ? AND size = ? AND mtime = ?)`)
+		`SELECT EXISTS (SELECT 1 FROM files WHERE server = ?1 AND raw_path = ?2 AND size = ?3 AND
+		(mtime = ?4 OR ?5 > 0 AND precision > 0 AND mtime / max(precision, ?5) = ?4 / max(precision, ?5)))`)
 	if err != nil {
 		return err
 	}
 	p.save, err = p.tx.PrepareContext(ctx, `INSERT INTO entries
-		(listing_id, raw_path, size, mtime, path, line, state, reason, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		(listing_id, raw_path, size, mtime, precision, path, line, state, reason, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (listing_id, raw_path, size, mtime) DO UPDATE SET path = excluded.path, line = excluded.line,
 		state = excluded.state, reason = excluded.reason, detail = excluded.detail RETURNING id`)
 	return err
@@ -103,7 +104,7 @@ func (p *plan) add(ctx context.Context, l *Listed) error {
 		return nil
 	}
 	var known bool
-	if err := p.known.QueryRowContext(ctx, p.server, []byte(v.rawPath), v.size, v.modTime).Scan(&known); err != nil {
+	if err := p.known.QueryRowContext(ctx, p.server, []byte(v.rawPath), v.size, v.modTime, int64(l.Precision)).Scan(&known); err != nil {
 		return err
 	}
 	if known {
@@ -121,7 +122,7 @@ func (p *plan) enter(ctx context.Context, l *Listed, v version) error {
 		return fmt.Errorf("%q is listed in state %q", l.Path, l.State)
 	}
 	var id int64
-	err := p.save.QueryRowContext(ctx, p.listing, []byte(v.rawPath), v.size, v.modTime, clip(l.Path, maxName), []byte(l.Line),
+	err := p.save.QueryRowContext(ctx, p.listing, []byte(v.rawPath), v.size, v.modTime, int64(l.Precision), clip(l.Path, maxName), []byte(l.Line),
 		l.State, l.Reason, clip(l.Detail, maxDetail)).Scan(&id)
 	p.kept[id] = true
 	return err

@@ -131,9 +131,9 @@ func TestPlanListingOfManyFiles(t *testing.T) {
 		listed[i] = line(fmt.Sprintf("out/%06d.csv", i))
 	}
 	assert.Equal(t, Books{Listed: count, Pending: count}, planIn(t, c, testRun, listed))
-	_, err := c.writer.Exec(`INSERT INTO files (server, raw_path, size, mtime, sha256, path, version, bytes, zip_dir, local_path,
+	_, err := c.writer.Exec(`INSERT INTO files (server, raw_path, size, mtime, precision, sha256, path, version, bytes, zip_dir, local_path,
 		entry_id, run, collected_at, remote_action, remote_done, remote_detail)
-		SELECT ?, raw_path, size, mtime, '', path, 1, size, '', path, id, '', 0, '', 0, '' FROM entries`, testServer)
+		SELECT ?, raw_path, size, mtime, precision, '', path, 1, size, '', path, id, '', 0, '', 0, '' FROM entries`, testServer)
 	require.NoError(t, err)
 	assert.Equal(t, Books{Listed: count, Unchanged: count}, planIn(t, c, "collect/next", listed))
 }

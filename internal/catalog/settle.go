@@ -57,9 +57,9 @@ type settlement struct {
 	closeEntry *sql.Stmt
 }
 
-const insertFileQuery = `INSERT INTO files (server, raw_path, size, mtime, sha256, path, version, bytes, zip_dir, local_path,
+const insertFileQuery = `INSERT INTO files (server, raw_path, size, mtime, precision, sha256, path, version, bytes, zip_dir, local_path,
 entry_id, run, collected_at, remote_action, remote_done, remote_detail)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
+VALUES (?1, ?2, ?3, ?4, (SELECT precision FROM entries WHERE id = ?10), ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
 ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '')
 ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path
 RETURNING id`

@@ -54,6 +54,7 @@ CREATE TABLE entries (
     raw_path   BLOB NOT NULL,
     size       INTEGER NOT NULL,
     mtime      INTEGER NOT NULL,
+    precision  INTEGER NOT NULL, -- of mtime, in nanoseconds; 0: none or exact
     path       TEXT NOT NULL,
     line       BLOB NOT NULL,
     state      TEXT NOT NULL CHECK (state IN ('pending', 'collected', 'deferred', 'refused', 'failed')),
@@ -73,6 +74,7 @@ CREATE TABLE files (
     raw_path      BLOB NOT NULL,
     size          INTEGER NOT NULL, -- as listed
     mtime         INTEGER NOT NULL,
+    precision     INTEGER NOT NULL,
     sha256        TEXT NOT NULL,
     path          TEXT NOT NULL,
     version       INTEGER NOT NULL,
