@@ -28,10 +28,12 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 	}
 	var result CommitResult
 	if len(in.Files) > 0 {
-		if result, err = t.commitPage(ctx, in, server); err != nil {
+		if result, err = t.commitPage(ctx, in, server, beat); err != nil {
 			return CommitResult{}, Classify(err)
 		}
-		t.actRemotely(ctx, server, options)
+	}
+	if in.Close == nil || in.Close.Reason == "" { // else the server is gone, or nobody wants to wait for it
+		t.actRemotely(ctx, server, options, beat)
 	}
 	if in.Close != nil && len(result.Lost) == 0 {
 		row, err := t.closeServer(ctx, in)
@@ -44,7 +46,7 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 }
 
 // commitPage syncs, publishes and records a page.
-func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Server) (CommitResult, error) {
+func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Server, beat *progress) (CommitResult, error) {
 	var result CommitResult
 	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
 		return result, err // after ErrSync the warehouse itself refuses what was staged before: it is fetched again
@@ -60,6 +62,7 @@ func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Se
 		RemoteAction: remoteAction(server),
 	}
 	for _, file := range in.Files {
+		beat.alive()
 		settled, err := t.settle(ctx, in, file, publication)
 		if errors.Is(err, warehouse.ErrLost) || errors.Is(err, warehouse.ErrSync) {
 			result.Lost = append(result.Lost, file.ID)
@@ -112,45 +115,59 @@ func (t *Tiger) settle(ctx context.Context, in CommitInput, file FileOutcome, pu
 	return settled, err
 }
 
-// remoteBatch bounds the remote actions of one commit; what is left is done by later ones.
-const remoteBatch = 1000
+// Bounds of the remote actions of one commit; what is left is done by later ones.
+const (
+	remoteBatch = 1000
+	// remoteFailures ends them early: each failure costs a login, and a server that refuses so many refuses them all.
+	remoteFailures = 20
+)
 
 // actRemotely deletes or moves on the server what is safe here, and what earlier runs could not. A failure is noted and tried again in the next run;
 // it never holds up a collection.
-func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options) {
+func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options, beat *progress) {
 	if server.After.Action == config.AfterKeep {
 		return
 	}
+	var failures []error
 	actions, err := t.Catalog.RemoteActions(ctx, server.Name, remoteBatch)
 	for _, action := range actions {
-		if err = t.act(ctx, server, options, action); err != nil {
-			err = t.Catalog.RemoteFailed(ctx, action.FileID, err.Error())
-		} else {
+		beat.alive()
+		failure := t.act(ctx, server, options, action)
+		if failure == nil {
 			err = t.Catalog.RemoteDone(ctx, action.FileID)
+		} else {
+			failures = append(failures, failure)
+			err = t.Catalog.RemoteFailed(ctx, action.FileID, failure.Error())
 		}
-		if err != nil {
+		if err != nil || outOfReach(failure) || len(failures) == remoteFailures {
 			break
 		}
 	}
-	if err != nil {
+	if err = errors.Join(err, errors.Join(failures...)); err != nil {
 		activity.GetLogger(ctx).Warn("remote actions are left for the next run", "server", server.Name, "error", err)
 	}
 }
 
-// act does one remote action, but only to the very version that was collected: a file that changed since is new data.
+// outOfReach says that an action failed for a reason of the whole server: the next one would wait as long, and try the same login.
+func outOfReach(err error) bool {
+	return errors.Is(err, ftpclient.ErrUnreachable) || errors.Is(err, ftpclient.ErrLoginRefused) || errors.Is(err, ftpclient.ErrBusy)
+}
+
+// act does one remote action, but only to the very version that was collected: a file that changed since is new data. What is done is what the
+// configuration says now, not what it said when the file was collected.
 func (t *Tiger) act(ctx context.Context, server config.Server, options ftpclient.Options, action catalog.RemoteAction) error {
 	return t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
-		size, _, err := conn.Stat(ctx, action.RawPath)
+		size, modified, err := conn.Stat(ctx, action.RawPath)
 		if errors.Is(err, ftpclient.ErrNotFound) {
 			return nil // somebody was faster, or an earlier attempt did it
 		}
 		if err != nil {
 			return err
 		}
-		if size != action.Size {
+		if !isSameVersion(action, size, modified) {
 			return nil // the next listing brings it as a new version
 		}
-		if action.Action == string(config.AfterDelete) {
+		if server.After.Action == config.AfterDelete {
 			return conn.Delete(ctx, action.RawPath)
 		}
 		if err := conn.MakeDir(ctx, server.After.Move); err != nil {
@@ -158,6 +175,13 @@ func (t *Tiger) act(ctx context.Context, server config.Server, options ftpclient
 		}
 		return conn.Rename(ctx, action.RawPath, path.Join(server.After.Move, path.Base(action.RawPath)))
 	})
+}
+
+// isSameVersion compares a file with the version that was listed. A listed time with seconds is MLSD's, in UTC as MDTM's is; LIST has minutes or
+// days, in a zone that nobody tells, so there the size must do.
+func isSameVersion(action catalog.RemoteAction, size int64, modified time.Time) bool {
+	comparable := action.ModTime.Second() != 0 && !modified.IsZero()
+	return size == action.Size && (!comparable || modified.Truncate(time.Second).Equal(action.ModTime.Truncate(time.Second)))
 }
 
 // closeServer closes the server's books: what is still pending failed for the run's reason, the row is written, the stage is empty, the idle

@@ -137,10 +137,15 @@ func IsServerGone(err error) bool {
 	return errors.As(err, &application) && (application.Type() == ServerUnreachable || application.Type() == LoginRefused)
 }
 
-// IsDeadline reports that an activity was given up because its business deadline (ScheduleToClose) passed.
+// IsDeadline reports that an activity was given up because its business deadline (ScheduleToClose) passed. Where no worker ever took it, the
+// server calls the same deadline ScheduleToStart.
 func IsDeadline(err error) bool {
 	var timeout *temporal.TimeoutError
-	return errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
+	if !errors.As(err, &timeout) {
+		return false
+	}
+	kind := timeout.TimeoutType()
+	return kind == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE || kind == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
 }
 
 func snakeCase(name string) string {

@@ -17,11 +17,22 @@ import (
 
 // Reason codes of listed files that are not fetched.
 const (
-	reasonTooYoung     = "too_young"
-	reasonUnsafeName   = "unsafe_name"
-	reasonNotRegular   = "not_regular"
-	reasonUnparsedLine = "unparsed_line"
+	reasonTooYoung            = "too_young"
+	reasonUnsafeName          = "unsafe_name"
+	reasonNotRegular          = "not_regular"
+	reasonUnreadableDirectory = "unreadable_directory"
+	reasonTooDeep             = "too_deep"
+	reasonUnparsedLine        = "unparsed_line"
 )
+
+// specials are the reasons for what cannot be fetched, by ftpclient.Entry.Special.
+var specials = map[string]struct{ reason, detail string }{
+	"symlink":     {reasonNotRegular, "a symbolic link, not a regular file"},
+	"special":     {reasonNotRegular, "a device, pipe or socket, not a regular file"},
+	"unsafe_name": {reasonUnsafeName, "the name holds bytes that cannot be sent to an FTP server"},
+	"unreadable":  {reasonUnreadableDirectory, "a directory that the server does not open: what is in it is unknown"},
+	"too_deep":    {reasonTooDeep, "a directory below the deepest level that is listed: what is in it is unknown"},
+}
 
 // pageNameBytes bounds the file names of a page, which travel in payloads.
 const pageNameBytes = 64 << 10
@@ -80,37 +91,61 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
 func judge(server config.Server, listing ftpclient.Listing, now time.Time) (listed []catalog.Listed, excluded int) {
 	for _, entry := range listing.Entries {
 		relative := relativePath(server.Path, entry.Path)
-		if !server.Wants(relative) {
+		if !wanted(server, entry, relative) {
 			excluded++
 			continue
 		}
 		line := catalog.Listed{
-			RawPath: entry.RawPath, Path: relative, Size: entry.Size, ModTime: entry.ModTime, Precision: entry.Precision,
-			Line: entry.Line, State: catalog.StatePending,
+			RawPath: entry.RawPath, Path: relative, Size: entry.Size, ModTime: entry.ModTime, Precision: entry.Precision, Line: entry.Line,
 		}
-		line.State, line.Reason, line.Detail = verdict(server, entry, relative, now)
+		clean, unsafe := pathname.Clean(relative)
+		if unsafe == nil {
+			line.Path = clean // names that differ only in bytes of no charset still differ in it
+		}
+		line.State, line.Reason, line.Detail = verdict(server, entry, unsafe, now)
 		listed = append(listed, line)
 	}
+	return append(listed, unparsed(listing)...), excluded
+}
+
+// wanted tells whether a line is part of the collection. A directory that could not be listed is, unless it is excluded as a whole: wanted files
+// may be in it.
+func wanted(server config.Server, entry ftpclient.Entry, relative string) bool {
+	if reason := specials[entry.Special].reason; reason == reasonUnreadableDirectory || reason == reasonTooDeep {
+		server.Include = []string{"*"}
+		relative += "/file"
+	}
+	return server.Wants(relative)
+}
+
+// unparsed accounts for the lines that nobody understood. Of very many the engine keeps the first; the others get one row together.
+func unparsed(listing ftpclient.Listing) []catalog.Listed {
+	var lines []catalog.Listed
 	for i, line := range listing.Unparsed {
-		listed = append(listed, catalog.Listed{
+		lines = append(lines, catalog.Listed{
 			RawPath: "unparsed line " + strconv.Itoa(i+1) + ": " + line, Path: printable(line), Line: line, State: catalog.StateRefused,
 			Reason: reasonUnparsedLine, Detail: "this line of the listing could not be understood",
 		})
 	}
-	return listed, excluded
+	if more := listing.Lines - len(listing.Entries) - listing.Noise - listing.Duplicates - len(lines); more > 0 {
+		text := fmt.Sprintf("%d more unparsed lines", more)
+		lines = append(lines, catalog.Listed{
+			RawPath: text, Path: text, State: catalog.StateRefused, Reason: reasonUnparsedLine,
+			Detail: fmt.Sprintf("the listing has %d further lines that could not be understood", more),
+		})
+	}
+	return lines
 }
 
-func verdict(server config.Server, entry ftpclient.Entry, relative string, now time.Time) (catalog.State, string, string) {
-	if entry.Special == reasonUnsafeName {
-		return catalog.StateRefused, reasonUnsafeName, "the name holds bytes that cannot be sent to an FTP server"
-	}
+func verdict(server config.Server, entry ftpclient.Entry, unsafe error, now time.Time) (catalog.State, string, string) {
 	if entry.Special != "" {
-		return catalog.StateRefused, reasonNotRegular, "a " + entry.Special + ", not a regular file"
+		return catalog.StateRefused, specials[entry.Special].reason, specials[entry.Special].detail
 	}
-	if _, err := pathname.Clean(relative); err != nil {
-		return catalog.StateRefused, reasonUnsafeName, err.Error()
+	if unsafe != nil {
+		return catalog.StateRefused, reasonUnsafeName, unsafe.Error()
 	}
-	if age := now.Sub(entry.ModTime); age < server.MinAge {
+	// Without a minimum the age is nobody's business: by a clock that is ahead, or one of another zone in LIST, every file is younger than 0s.
+	if age := now.Sub(entry.ModTime); server.MinAge > 0 && age < server.MinAge {
 		return catalog.StateDeferred, reasonTooYoung, fmt.Sprintf("younger than %s: left for the next run", server.MinAge)
 	}
 	return catalog.StatePending, "", ""

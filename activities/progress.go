@@ -34,7 +34,7 @@ type progress struct {
 // startProgress begins to heartbeat; the caller must call stop. Local activities have no heartbeats: there it only keeps count.
 func startProgress(ctx context.Context, from Checkpoint) *progress {
 	p := &progress{checkpoint: from, stop: func() {}}
-	p.moved.Store(time.Now().UnixNano())
+	p.alive()
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return p
 	}
@@ -67,9 +67,12 @@ func (p *progress) beat(ctx context.Context) {
 	}
 }
 
-// bytes notes that work moves.
+// alive notes that work moves where no bytes are counted.
+func (p *progress) alive() { p.moved.Store(time.Now().UnixNano()) }
+
+// bytes notes that work moves, and how far it is.
 func (p *progress) bytes(n int64) {
-	p.moved.Store(time.Now().UnixNano())
+	p.alive()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.checkpoint.Bytes = n
@@ -77,7 +80,7 @@ func (p *progress) bytes(n int64) {
 
 // delivered adds a finished archive and sends it at once: the next attempt need not do it again.
 func (p *progress) delivered(ctx context.Context, d Delivery) {
-	p.moved.Store(time.Now().UnixNano())
+	p.alive()
 	p.mu.Lock()
 	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
 	p.mu.Unlock()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"os"
 	"path"
-	"strings"
 
 	"go.temporal.io/sdk/activity"
 
@@ -26,8 +26,8 @@ func decompressionStage(decompression string) string {
 	return path.Join(extractStage, slug(decompression))
 }
 
-// slug makes one path component of a workflow ID.
-func slug(id string) string { return strings.ReplaceAll(id, "/", "_") }
+// slug makes one path component of a workflow ID, and a different one of each.
+func slug(id string) string { return url.PathEscape(id) }
 
 // attemptName is unique to an attempt: one that was given up but still runs can only waste space.
 func attemptName(ctx context.Context, id int64) string {

@@ -110,7 +110,10 @@ func (t *Tiger) beginRun(ctx context.Context, run string) error {
 	if err := t.Catalog.SaveRun(ctx, catalog.RunRow{ID: run, Kind: catalog.KindCollect, Start: time.Now()}); err != nil {
 		return err
 	}
-	_, err := t.Warehouse.SweepStage(func(_ string, modified time.Time) bool { return time.Since(modified) < staleStage })
+	files, err := t.Warehouse.SweepStage(func(_ string, modified time.Time) bool { return time.Since(modified) < staleStage })
+	if files > 0 {
+		activity.GetLogger(ctx).Info("the janitor removed staged files that no attempt can own", "files", files)
+	}
 	return err
 }
 

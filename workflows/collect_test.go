@@ -208,7 +208,7 @@ func TestBusyServer(t *testing.T) {
 	assert.Equal(t, "collected", w.file("b", "1.zip").state, "by the first run")
 }
 
-// manyPaces has a quick server, two that work for an hour, and one that has to wait for them in a window of two.
+// manyPaces has a quick server, two that work for an hour and more, and one that has to wait for them in a window of two.
 func manyPaces(t *testing.T) *world {
 	w := newWorld(t)
 	w.plan.Window = 2
@@ -218,10 +218,10 @@ func manyPaces(t *testing.T) *world {
 	}
 	w.order = []string{"quick", "slow", "slower", "late"}
 	on(w, func(_ activity.Info, in activities.DownloadInput) error {
-		if in.Server == "quick" {
-			return nil
+		if minutes := map[string]time.Duration{"slow": 30, "slower": 40}[in.Server]; minutes > 0 {
+			return slowly(minutes*time.Minute, nil)
 		}
-		return slowly(30*time.Minute, nil)
+		return nil
 	})
 	return w
 }
@@ -236,7 +236,7 @@ func slowOnQueue(info activity.Info, takes time.Duration) error {
 
 func TestDeadline(t *testing.T) {
 	w := manyPaces(t)
-	on(w, func(info activity.Info, _ activities.CloseRunInput) error { return slowOnQueue(info, 2*time.Hour) })
+	on(w, func(info activity.Info, _ activities.CloseRunInput) error { return slowOnQueue(info, time.Hour) })
 	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
 
 	result := resultOf[CollectResult](w)

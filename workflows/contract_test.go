@@ -4,11 +4,9 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -96,38 +94,4 @@ func TestReport(t *testing.T) {
 	w.execute(ReportID("collect/k", "n"), ReportWorkflow, in)
 	assert.Equal(t, activities.ReportPage{Next: "page after c"}, resultOf[activities.ReportPage](w))
 	assert.Equal(t, []activities.ReportInput{in}, inputs[activities.ReportInput](w))
-}
-
-// TestEveryActivityOnItsQueue lets every first attempt fail, so that everything runs on a queue, where checkPolicy looks at it.
-func TestEveryActivityOnItsQueue(t *testing.T) {
-	w := newWorld(t)
-	w.add("a", 1, append(sized(small, "1.zip"), sized(256<<20, "2.csv")...)...)
-	w.faults = append(w.faults, func(info activity.Info, _ any) error {
-		if info.IsLocalActivity {
-			return retryable(activities.DiskFull)
-		}
-		return nil
-	})
-	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
-	assert.Equal(t, activities.Success, resultOf[CollectResult](w).Result)
-	w.newEnv()
-	w.execute(ReportID("collect/k", "n"), ReportWorkflow, activities.ReportInput{})
-	require.NoError(t, w.env.GetWorkflowError())
-
-	var names []string
-	for _, c := range w.calls {
-		if !c.IsLocalActivity {
-			names = append(names, c.ActivityType.Name)
-		}
-		if in, ok := c.in.(activities.DownloadInput); ok && in.Name == "2.csv" {
-			assert.Equal(t, 10*time.Minute+4096*time.Second, c.StartToCloseTimeout, "the slowest line moves 64 KiB a second")
-		}
-		if c.ActivityType.Name == "ExtractArchives" {
-			assert.Equal(t, 48*time.Hour, c.ScheduleToCloseTimeout)
-		}
-	}
-	want := slices.DeleteFunc(append(methods(tiger), methods(eagle)...), func(name string) bool { return name == "FindEagle" })
-	slices.Sort(want)
-	slices.Sort(names)
-	assert.Equal(t, want, slices.Compact(names))
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -39,6 +40,7 @@ type world struct {
 	batch   int             // archives in a batch
 	batches int             // batches on a page
 	eagle   bool            // an eagle polls its queue
+	options *options        // that the workflows asked for
 
 	mu       sync.Mutex
 	order    []string // of the servers
@@ -78,6 +80,7 @@ func newWorld(t *testing.T) *world {
 		plan: activities.Plan{Window: 128, Deadline: 12 * time.Minute, Settings: activities.ServerSettings{
 			ZipDir: "/data/zip", UnzipDir: "/data/unzip", PageFiles: 500, SmallFile: smallFile, ExtractDeadline: 48 * time.Hour,
 		}},
+		options: newOptions(),
 		servers: map[string]*server{}, archives: map[string][]activities.ArchiveRef{}, loses: map[int64]int{}, damages: map[int64]int{},
 		busy: map[string]int{}, peak: map[string]int{}, sealed: map[int64]string{}, rows: map[string]activities.ServerResult{},
 	}
@@ -91,7 +94,9 @@ func (w *world) newEnv() {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	w.env = suite.NewTestWorkflowEnvironment()
 	w.env.SetTestTimeout(30 * time.Second)
-	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 30 * time.Second})
+	w.env.SetWorkerOptions(worker.Options{
+		DeadlockDetectionTimeout: 30 * time.Second, Interceptors: []interceptor.WorkerInterceptor{w.options},
+	})
 	Register(w.env)
 	t, e := &fakeTiger{w}, &fakeEagle{w}
 	w.env.RegisterActivity(t)

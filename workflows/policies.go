@@ -54,74 +54,45 @@ func firstTryOptions(ctx workflow.Context, summary string) workflow.Context {
 
 // tigerCall: short work on tiger that talks to a server or to the disk. Few attempts: in 15 minutes the next run tries again.
 func tigerCall(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              activities.TigerQueue,
-		StartToCloseTimeout:    10 * time.Minute,
-		ScheduleToCloseTimeout: 30 * time.Minute,
-		HeartbeatTimeout:       heartbeat,
-		WaitForCancellation:    true,
-		Summary:                summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    time.Second,
-			BackoffCoefficient: 2,
-			MaximumInterval:    time.Minute,
-			MaximumAttempts:    3,
-		},
-	})
+	return ordinary(ctx, activities.TigerQueue, summary, 10*time.Minute, 30*time.Minute, backoff(time.Second, time.Minute, 3))
 }
 
 // tigerDuty: work on tiger that must be done for the books to be right (commit, seal, close), so it is tried for as long as a disk may take to be
 // freed or a catalog to come back.
 func tigerDuty(ctx workflow.Context, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              activities.TigerQueue,
-		StartToCloseTimeout:    30 * time.Minute,
-		ScheduleToCloseTimeout: 24 * time.Hour,
-		HeartbeatTimeout:       heartbeat,
-		WaitForCancellation:    true,
-		Summary:                summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    time.Second,
-			BackoffCoefficient: 2,
-			MaximumInterval:    5 * time.Minute,
-		},
-	})
+	return ordinary(ctx, activities.TigerQueue, summary, 30*time.Minute, 24*time.Hour, backoff(time.Second, 5*time.Minute, unlimited))
 }
 
 // transfer: one file download; the time of an attempt follows from its size.
 func transfer(ctx workflow.Context, summary string, size int64) workflow.Context {
 	attempt := 10*time.Minute + time.Duration(size/transferFloor)*time.Second
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              activities.TigerQueue,
-		StartToCloseTimeout:    attempt,
-		ScheduleToCloseTimeout: 3 * attempt,
-		HeartbeatTimeout:       heartbeat,
-		WaitForCancellation:    true,
-		Summary:                summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    2 * time.Second,
-			BackoffCoefficient: 2,
-			MaximumInterval:    time.Minute,
-			MaximumAttempts:    5,
-		},
-	})
+	return ordinary(ctx, activities.TigerQueue, summary, attempt, 3*attempt, backoff(2*time.Second, time.Minute, 5))
 }
 
 // extract: one batch on eagle's queue. It waits for an eagle as long as the business deadline; attempts are bounded, because a batch that kills
 // eagle must not do so for two days.
 func extract(ctx workflow.Context, summary string, size int64, deadline time.Duration) workflow.Context {
+	attempt := 30*time.Minute + time.Duration(size/extractFloor)*time.Second
+	return ordinary(ctx, activities.EagleQueue, summary, attempt, deadline, backoff(2*time.Second, 5*time.Minute, 8))
+}
+
+// ordinary makes the options of an activity on a queue: attempt and total bound one try and all of them together.
+func ordinary(ctx workflow.Context, queue, summary string, attempt, total time.Duration, retry *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              activities.EagleQueue,
-		StartToCloseTimeout:    30*time.Minute + time.Duration(size/extractFloor)*time.Second,
-		ScheduleToCloseTimeout: deadline,
+		TaskQueue:              queue,
+		StartToCloseTimeout:    attempt,
+		ScheduleToCloseTimeout: total,
 		HeartbeatTimeout:       heartbeat,
 		WaitForCancellation:    true,
 		Summary:                summary,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    2 * time.Second,
-			BackoffCoefficient: 2,
-			MaximumInterval:    5 * time.Minute,
-			MaximumAttempts:    8,
-		},
+		RetryPolicy:            retry,
 	})
+}
+
+// unlimited attempts: only the total time ends them.
+const unlimited = 0
+
+// backoff doubles the pause between attempts from initial to ceiling.
+func backoff(initial, ceiling time.Duration, attempts int32) *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: initial, BackoffCoefficient: 2, MaximumInterval: ceiling, MaximumAttempts: attempts}
 }
