@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -21,12 +22,14 @@ import (
 const (
 	ServerUnreachable = "ServerUnreachable"
 	LoginRefused      = "LoginRefused"
+	Untrusted         = "CertificateUntrusted"
 	ServerBusy        = "ServerBusy"
 	FileVanished      = "FileVanished"
 	PermissionDenied  = "PermissionDenied"
 	TransferTruncated = "TransferTruncated"
 	FileChanged       = "FileChanged"
 	ProtocolError     = "ProtocolError"
+	ListingTooLarge   = "ListingTooLarge"
 	DirectoryMissing  = "DirectoryMissing"
 	UnknownServer     = "UnknownServer"
 	UnknownRun        = "UnknownRun"
@@ -50,6 +53,8 @@ var classes = []class{
 	{sentinel: syscall.ENOSPC, name: DiskFull, delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: DiskFull, delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: LoginRefused, final: true}, // a second try hammers the account
+	{sentinel: ftpclient.ErrUntrusted, name: Untrusted, final: true},       // nor does a password go to a stranger
+	{sentinel: ftpclient.ErrTooMany, name: ListingTooLarge, final: true},
 	{sentinel: ftpclient.ErrBusy, name: ServerBusy, delay: 10 * time.Second},
 	{sentinel: ftpclient.ErrNotFound, name: FileVanished, final: true},
 	{sentinel: ftpclient.ErrDenied, name: PermissionDenied, final: true},
@@ -109,13 +114,13 @@ const (
 func ReasonOf(err error) (reason, detail string) {
 	var application *temporal.ApplicationError
 	var timeout *temporal.TimeoutError
-	switch {
+	switch named := namedError(err); {
 	case err == nil:
 		return "", ""
 	case temporal.IsCanceledError(err):
 		return ReasonCancelled, "the run was cancelled"
-	case errors.As(err, &application) && application.Type() != "" && unicode.IsUpper(rune(application.Type()[0])):
-		return snakeCase(application.Type()), application.Message()
+	case named != nil:
+		return snakeCase(named.Type()), named.Message()
 	case errors.As(err, &timeout):
 		return ReasonTimeout, timeout.Error()
 	case errors.As(err, &application):
@@ -123,6 +128,21 @@ func ReasonOf(err error) (reason, detail string) {
 	default:
 		return ReasonInternal, err.Error()
 	}
+}
+
+// ours are the type names that a refusal of our own may have; the others are in classes.
+var ours = []string{DirectoryMissing, UnknownServer, UnknownRun}
+
+// namedError returns the outermost application error in the chain whose type name is one of ours. The SDK names those without a class after
+// their Go type, which means nothing to anybody.
+func namedError(err error) *temporal.ApplicationError {
+	for ; err != nil; err = errors.Unwrap(err) {
+		application, ok := err.(*temporal.ApplicationError) //nolint:errorlint // each link is looked at
+		if ok && (slices.Contains(ours, application.Type()) || slices.ContainsFunc(classes, func(c class) bool { return c.name == application.Type() })) {
+			return application
+		}
+	}
+	return nil
 }
 
 // IsFinal reports that err came from an activity that said no retry can help in this run.
@@ -134,7 +154,8 @@ func IsFinal(err error) bool {
 // IsServerGone reports that err speaks of the whole server, not of one file, so that its other files need not be tried.
 func IsServerGone(err error) bool {
 	var application *temporal.ApplicationError
-	return errors.As(err, &application) && (application.Type() == ServerUnreachable || application.Type() == LoginRefused)
+	gone := []string{ServerUnreachable, LoginRefused, Untrusted}
+	return errors.As(err, &application) && slices.Contains(gone, application.Type())
 }
 
 // IsDeadline reports that an activity was given up because its business deadline (ScheduleToClose) passed. Where no worker ever took it, the

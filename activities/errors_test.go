@@ -39,6 +39,8 @@ var errorTable = []classified{
 	{sentinel: syscall.ENOSPC, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: "LoginRefused", reason: "login_refused", final: true, gone: true},
+	{sentinel: ftpclient.ErrUntrusted, name: "CertificateUntrusted", reason: "certificate_untrusted", final: true, gone: true},
+	{sentinel: ftpclient.ErrTooMany, name: "ListingTooLarge", reason: "listing_too_large", final: true},
 	{sentinel: ftpclient.ErrBusy, name: "ServerBusy", reason: "server_busy", delay: 10 * time.Second},
 	{sentinel: ftpclient.ErrNotFound, name: "FileVanished", reason: "file_vanished", final: true},
 	{sentinel: ftpclient.ErrDenied, name: "PermissionDenied", reason: "permission_denied", final: true},

@@ -50,7 +50,11 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 	if c.in.Shard != nil {
 		input.From, input.Until = c.in.Shard.From, c.in.Shard.Until
 	}
-	if err := cheaply(ctx, tigerCall, "plan", tiger.PlanRun, input, &c.plan); err != nil {
+	err := cheaply(ctx, tigerCall, "plan", tiger.PlanRun, input, &c.plan)
+	switch {
+	case ctx.Err() != nil: // the plan may have begun the run in the catalog
+		return c.close(ctx, c.result(ctx))
+	case err != nil:
 		return CollectResult{}, err
 	}
 	if len(c.plan.Shards) > 0 {
@@ -189,6 +193,9 @@ func (c *collectRun) close(ctx workflow.Context, result CollectResult) (CollectR
 	}
 	if ctx.Err() != nil {
 		input.Reason = activities.ReasonCancelled
+		if result.Servers == 0 {
+			input.Result = activities.Failed
+		}
 	}
 	if err := cheaply(detached(ctx), tigerDuty, "close the run", tiger.CloseRun, input, nil); err != nil {
 		return CollectResult{}, fmt.Errorf("close the run: %w", err)

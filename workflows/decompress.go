@@ -118,7 +118,7 @@ func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
 func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []activities.Delivery {
 	in := activities.ExtractInput{Decompression: d.id, ZipDir: d.ZipDir, Batch: batch}
 	var done activities.Deliveries
-	options := extract(ctx, describe(batch), batch.Size(), d.Deadline)
+	options := extract(ctx, describe(batch), batch.Size(), d.timeLeft(ctx))
 	err := workflow.ExecuteActivity(options, eagle.ExtractArchives, in).Get(ctx, &done)
 	switch {
 	case err == nil:
@@ -134,6 +134,11 @@ func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []
 		deliveries = append(deliveries, d.extract(ctx, single)...)
 	}
 	return deliveries
+}
+
+// timeLeft is what remains of the business deadline, which counts from the start of the decompression and not anew for each batch.
+func (d *decompression) timeLeft(ctx workflow.Context) time.Duration {
+	return max(d.Deadline-workflow.Now(ctx).Sub(d.Start), lastChance)
 }
 
 // watchEagle shows waiting-for-eagle while no eagle polls its queue, from the first moment on that the work takes longer than usual. It ends with

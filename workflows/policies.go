@@ -27,6 +27,8 @@ const (
 	// at most eagleRecheck: two days of waiting cost about two hundred checks in history.
 	eaglePatience = 10 * time.Second
 	eagleRecheck  = 15 * time.Minute
+	// lastChance is what a batch gets that is scheduled after its deadline: an eagle that is there can still take it.
+	lastChance = time.Minute
 )
 
 // Bounds of fan-outs.
