@@ -40,9 +40,9 @@ type Listed struct {
 	// of two listings are the same: a file must not look changed because it got old.
 	Precision time.Duration
 	Line      string // raw listing line
-	State   State
-	Reason  string
-	Detail  string
+	State     State
+	Reason    string
+	Detail    string
 }
 
 // Books are the counts of one server in one run. Listed = Unchanged + Deferred + Refused + Failed + Collected + Pending.

@@ -29,6 +29,8 @@ var migrations embed.FS
 type Catalog struct {
 	writer *sql.DB // one connection: writers of this process queue in memory instead of polling for the file's lock
 	reader *sql.DB
+	// What runs once for each file is compiled once: parsing SQL would cost more than the query.
+	oneEntry, placeOwner *sql.Stmt
 }
 
 // Open opens the catalog at path, creates it if need be and brings its schema up to date. A catalog that a newer Talon has
@@ -61,12 +63,28 @@ func (c *Catalog) open(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	return c.prepare(ctx, scripts)
+	if err := c.prepare(ctx, scripts); err != nil {
+		return err
+	}
+	return c.compile(ctx)
+}
+
+func (c *Catalog) compile(ctx context.Context) (err error) {
+	if c.oneEntry, err = c.reader.PrepareContext(ctx, entryQuery+`WHERE e.id = ?`); err != nil {
+		return err
+	}
+	c.placeOwner, err = c.reader.PrepareContext(ctx, localPathQuery)
+	return err
 }
 
 // Close closes the catalog. Calls that are under way fail.
 func (c *Catalog) Close() error {
 	var errs []error
+	for _, statement := range []*sql.Stmt{c.oneEntry, c.placeOwner} {
+		if statement != nil {
+			errs = append(errs, statement.Close())
+		}
+	}
 	for _, db := range []*sql.DB{c.reader, c.writer} { // the writer last: closing it checkpoints
 		if db != nil {
 			errs = append(errs, db.Close())

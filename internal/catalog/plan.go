@@ -163,7 +163,7 @@ func (c *Catalog) NextEntries(ctx context.Context, run, server string, after int
 
 // Entry returns one entry, or ErrNoRow.
 func (c *Catalog) Entry(ctx context.Context, id int64) (Entry, error) {
-	e, err := scanEntry(c.reader.QueryRowContext(ctx, entryQuery+`WHERE e.id = ?`, id))
+	e, err := scanEntry(c.oneEntry.QueryRowContext(ctx, id))
 	if err != nil {
 		return Entry{}, missing(err, "entry %d", id)
 	}

@@ -19,7 +19,8 @@ func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, 
 		return false, err
 	}
 	var taken bool
-	err = c.reader.QueryRowContext(ctx, localPathQuery, zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
+	err = c.placeOwner.QueryRowContext(ctx,
+		zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("catalog: owner of %s: %w", localPath, err)
 	}
