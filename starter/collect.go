@@ -38,7 +38,7 @@ func (a *app) collectCommand() *cobra.Command {
 		Long: "Start a collection of all configured servers, or of those named with --server. With --wait it shows the progress and, at the end,\n" +
 			"what became of every server and archive; the exit code is then the result: 0 all there, 1 nothing, 2 partly (3: could not run).",
 		Example: "  starter collect --wait\n  starter collect --server branch-001 --server branch-002 --wait -o json\n  starter collect --buffer /data/other-zip",
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.collect(cmd.Context(), o) },
 	}
 	command.Flags().StringVar(&o.config, "config", "", "configuration file: checks the server names before anything starts")
@@ -85,25 +85,39 @@ func (o *collectOptions) check() error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(checkServers(settings, o.servers), o.follow.check())
+}
+
+// checkServers refuses names that are not in the configuration, and says which ones are near.
+func checkServers(settings *config.Config, names []string) error {
 	var unknown []error
-	for _, name := range o.servers {
+	for _, name := range names {
 		if _, ok := settings.Servers[name]; !ok {
 			unknown = append(unknown, errors.New(activities.UnknownServerMessage(settings, name)))
 		}
 	}
-	return errors.Join(append(unknown, o.follow.check())...)
+	return errors.Join(unknown...)
 }
 
 func collectSummary(o collectOptions) string {
 	if len(o.servers) == 0 {
 		return "collect all servers, started by hand"
 	}
-	summary := "collect " + strings.Join(o.servers, ", ") + ", started by hand"
-	return summary[:min(len(summary), maxSummary)]
+	return clip("collect "+strings.Join(o.servers, ", "), maxSummary) + ", started by hand"
 }
 
-// maxSummary is what Temporal takes for a summary, in bytes.
-const maxSummary = 400
+// maxSummary bounds the variable part of a workflow's summary, in bytes: a server refuses to start a workflow whose summary, as a payload,
+// is above 400 (its dynamic setting limit.userMetadataSummarySize).
+const maxSummary = 200
+
+// clip cuts a text to at most limit bytes, never within a character.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	const mark = "…"
+	return strings.ToValidUTF8(s[:limit-len(mark)], "") + mark
+}
 
 // newKey names a run by when it was called; the random end keeps two starters of one second apart.
 func newKey(now time.Time) string {

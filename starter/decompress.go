@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -29,7 +31,7 @@ func (a *app) decompressCommand() *cobra.Command {
 		Long: "Have eagle decompress every archive in ZIPDIR (not its subdirectories, unless --recursive) into UNZIPDIR. Both are directories on tiger's\n" +
 			"host, on the file system of its warehouse. Exit codes as for collect.",
 		Example: "  starter decompress /data/zip/branch-001 /data/again --wait\n  starter decompress --recursive --remote /data/zip /data/again",
-		Args:    cobra.ExactArgs(2),
+		Args:    arguments("ZIPDIR", "UNZIPDIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.zipDir, o.unzipDir = args[0], args[1]
 			return a.decompress(cmd.Context(), o)
@@ -52,10 +54,9 @@ func (a *app) decompress(ctx context.Context, o decompressOptions) error {
 	}
 	defer temporal.Close()
 	in := workflows.DecompressInput{ZipDir: o.zipDir, UnzipDir: o.unzipDir, Own: true, Recursive: o.recursive}
-	summary := "decompress " + o.zipDir
 	run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.OwnDecompressID(newKey(called)), TaskQueue: activities.TigerQueue,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: summary[:min(len(summary), maxSummary)],
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: clip("decompress "+o.zipDir, maxSummary),
 	}, workflows.DecompressWorkflow, in)
 	if err != nil {
 		return fmt.Errorf("start the decompression: %w", err)
@@ -72,8 +73,23 @@ func (o *decompressOptions) check() error {
 		}
 		*dir = absolute
 	}
-	if info, err := os.Stat(o.zipDir); !o.remote && (err != nil || !info.IsDir()) {
-		return fmt.Errorf("there is no directory %s on this host; if it is on tiger's host, say --remote", o.zipDir)
+	if !o.remote {
+		if err := checkDir(o.zipDir); err != nil {
+			return err
+		}
 	}
 	return o.follow.check()
+}
+
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("there is no directory %s on this host; if it is on tiger's host, say --remote", dir)
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory: name the one that the archives are in", dir)
+	}
+	return nil
 }

@@ -18,13 +18,16 @@ type display interface {
 	server(workflows.Brief)                   // a server finished
 	collecting(workflows.Progress)            // where the collection stands
 	extracting(state string, done, total int) // where the decompression stands
+	note(text string)                         // something else that people should know
 	close()                                   // nothing is shown after it
 }
 
 // newDisplay returns bars on a terminal and plain lines elsewhere.
 func newDisplay(w io.Writer) display {
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return newBars(w)
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return newBars(w, width)
+		}
 	}
 	return &lines{w: w}
 }
@@ -46,10 +49,12 @@ func (l *lines) extracting(state string, done, total int) {
 	}
 }
 
+func (l *lines) note(text string) { fmt.Fprintln(l.w, text) }
+
 func (l *lines) close() {}
 
 func serverLine(b workflows.Brief) string {
-	line := fmt.Sprintf("%s: %s, %d files, %s", b.Server, verdict(b.Result), b.Collected, size(b.Bytes))
+	line := fmt.Sprintf("%s: %s, %s, %s", b.Server, verdict(b.Result, b.Reason), count(b.Collected, "file"), size(b.Bytes))
 	if why := problem(b); why != "" {
 		line += ": " + why
 	}
@@ -63,14 +68,15 @@ type bars struct {
 	rendered          chan struct{}
 }
 
-func newBars(w io.Writer) *bars {
-	b := &bars{writer: progress.NewWriter(), servers: &progress.Tracker{Message: "servers"}, rendered: make(chan struct{})}
+// newBars draws on w, lines of at most width columns: a longer one would wrap, and then be drawn again and again.
+func newBars(w io.Writer, width int) *bars {
+	b := &bars{writer: progress.NewWriter(), rendered: make(chan struct{})}
 	b.writer.SetOutputWriter(w)
+	b.writer.SetTerminalWidth(width)
 	b.writer.SetStyle(progress.StyleBlocks)
 	b.writer.SetTrackerPosition(progress.PositionRight)
 	b.writer.SetUpdateFrequency(100 * time.Millisecond)
 	b.writer.SetMessageLength(40)
-	b.writer.AppendTracker(b.servers)
 	go func() {
 		defer close(b.rendered)
 		b.writer.Render()
@@ -86,22 +92,35 @@ func (b *bars) server(row workflows.Brief) {
 }
 
 func (b *bars) collecting(p workflows.Progress) {
-	b.servers.UpdateTotal(int64(p.Total))
-	b.servers.UpdateMessage(fmt.Sprintf("servers (%d files, %s)", p.Books.Collected, size(p.Books.Bytes)))
-	b.servers.SetValue(int64(p.Done))
+	b.servers = b.move(b.servers, fmt.Sprintf("servers (%d files, %s)", p.Books.Collected, size(p.Books.Bytes)), p.Done, p.Total)
 }
 
 func (b *bars) extracting(state string, done, total int) {
-	if b.archives == nil {
-		b.archives = &progress.Tracker{}
-		b.writer.AppendTracker(b.archives)
-	}
-	b.archives.UpdateTotal(int64(total))
-	b.archives.UpdateMessage(fmt.Sprintf("archives (%s)", state))
-	b.archives.SetValue(int64(done))
+	b.archives = b.move(b.archives, fmt.Sprintf("archives (%s)", state), done, total)
 }
 
+// move shows where a bar stands; one that is not there yet appears.
+func (b *bars) move(bar *progress.Tracker, message string, done, total int) *progress.Tracker {
+	if bar == nil {
+		bar = &progress.Tracker{Message: message, AutoStopDisabled: true} // totals grow: a full bar may not be the end
+		b.writer.AppendTracker(bar)
+	}
+	bar.UpdateTotal(int64(total))
+	bar.UpdateMessage(message)
+	bar.SetValue(int64(done))
+	return bar
+}
+
+func (b *bars) note(text string) { b.writer.Log("%s", text) }
+
+// close draws the bars a last time. Stop does nothing before Render has begun, so it may take more than one.
 func (b *bars) close() {
-	b.writer.Stop()
-	<-b.rendered
+	for {
+		b.writer.Stop()
+		select {
+		case <-b.rendered:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,13 +49,13 @@ func (a *app) follow(ctx context.Context, c client.Client, run string, called ti
 		return a.announce(run, o.output)
 	}
 	err := a.await(ctx, c, run)
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted; the run %s goes on: starter result %s shows its result", run, run)
-	case err != nil:
-		return err
+	if err == nil {
+		err = a.printResult(ctx, c, run, called, o.output)
 	}
-	return a.printResult(ctx, c, run, called, o.output)
+	if err != nil && ctx.Err() != nil && !errors.As(err, new(resultCode)) {
+		return fmt.Errorf("interrupted; the run %s goes on: starter result %s shows its result", run, run)
+	}
+	return err
 }
 
 func (a *app) announce(run, output string) error {
@@ -65,7 +66,8 @@ func (a *app) announce(run, output string) error {
 	return err
 }
 
-// await shows a run's progress until it and all its decompressions have ended. A cancelled run is no error here: it has a result.
+// await shows a run's progress until it and all its decompressions have ended. A run that was cancelled or terminated is no error here: what it
+// did until then is its result.
 func (a *app) await(ctx context.Context, c client.Client, run string) error {
 	display := newDisplay(a.stderr)
 	defer display.close()
@@ -81,7 +83,7 @@ func (a *app) await(ctx context.Context, c client.Client, run string) error {
 	return f.decompressions(ctx, result)
 }
 
-func isDecompression(run string) bool { return run == workflows.RunID(run) && run[:1] == "d" }
+func isDecompression(run string) bool { return strings.HasPrefix(run, workflows.OwnDecompressID("")) }
 
 // follower polls one run and shows what it learns.
 type follower struct {
@@ -101,13 +103,18 @@ func (f *follower) end(ctx context.Context, id string, result any, show func(wor
 	for {
 		select {
 		case err := <-finished:
-			f.poll(ctx, id, show)
+			for f.poll(ctx, id, show) { // an answer holds only so many servers
+				continue
+			}
 			return outcome(id, err)
 		case <-ticker.C:
 			f.poll(ctx, id, show)
 		}
 	}
 }
+
+// errBroken: a workflow ended with an error of its own, so that there is no result.
+var errBroken = errors.New("could not run")
 
 // outcome turns the end of a workflow into an error only when there is no result to show.
 func outcome(id string, err error) error {
@@ -116,24 +123,29 @@ func outcome(id string, err error) error {
 	case err == nil || temporal.IsCanceledError(err):
 		return nil
 	case errors.As(err, &application):
-		return fmt.Errorf("%s could not run: %s", id, application.Message())
+		return fmt.Errorf("%s %w: %s", id, errBroken, application.Message())
+	case errors.As(err, new(*temporal.WorkflowExecutionError)): // terminated or timed out
+		return nil
 	default:
-		return fmt.Errorf("%s: %w", id, err)
+		return fmt.Errorf("lost sight of %s: %w; when Temporal is back, starter result shows what became of it", id, err)
 	}
 }
 
-// poll asks for progress; a workflow that does not answer in time is asked again at the next tick.
-func (f *follower) poll(ctx context.Context, id string, show func(workflows.Progress)) {
+// poll asks for progress and reports whether there were servers to show. A workflow that does not answer in time is asked again at the next
+// tick.
+func (f *follower) poll(ctx context.Context, id string, show func(workflows.Progress)) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	answer, err := f.temporal.QueryWorkflow(ctx, id, "", workflows.ProgressQuery, f.position)
 	if err != nil {
-		return
+		return false
 	}
 	var progress workflows.Progress
-	if answer.Get(&progress) == nil {
-		show(progress)
+	if answer.Get(&progress) != nil {
+		return false
 	}
+	show(progress)
+	return len(progress.Finished) > 0
 }
 
 func (f *follower) servers(p workflows.Progress) {
@@ -156,8 +168,8 @@ func (f *follower) archives(p workflows.Progress) {
 func (f *follower) decompressions(ctx context.Context, result workflows.CollectResult) error {
 	for _, shard := range result.Shards {
 		var part workflows.CollectResult
-		if err := f.temporal.GetWorkflow(ctx, shard, "").Get(ctx, &part); err != nil {
-			return outcome(shard, err)
+		if err := outcome(shard, f.temporal.GetWorkflow(ctx, shard, "").Get(ctx, &part)); err != nil {
+			return err
 		}
 		result.Decompressions = append(result.Decompressions, part.Decompressions...)
 	}
@@ -167,8 +179,12 @@ func (f *follower) decompressions(ctx context.Context, result workflows.CollectR
 	for _, d := range result.Decompressions {
 		for n := range d.Count {
 			var part workflows.DecompressResult
-			if err := f.end(ctx, workflows.DecompressID(result.Run, d.Server, n+1), &part, f.archives); err != nil {
+			err := f.end(ctx, workflows.DecompressID(result.Run, d.Server, n+1), &part, f.archives)
+			if err != nil && !errors.Is(err, errBroken) {
 				return err
+			}
+			if err != nil {
+				f.display.note(err.Error()) // the rest of the run has a result all the same
 			}
 			f.archivesDone += part.Total
 		}
@@ -184,5 +200,5 @@ func problem(b workflows.Brief) string {
 	if b.Result == activities.Success {
 		return ""
 	}
-	return because(b.Reason, b.Detail)
+	return because(b.Server, b.Reason, b.Detail)
 }

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -84,13 +86,14 @@ func printCSV(w io.Writer, r runResult) error {
 func printTables(w io.Writer, r runResult) {
 	if !r.own() {
 		printServers(w, r)
-		printMissing(w, r)
+		printMissing(w, r, missingFiles(r.Servers))
 	}
 	if len(r.Decompress.Archives) > 0 {
 		printArchives(w, r.Decompress)
+		printMissing(w, r, missingLayers(r.Decompress.Archives))
 	}
-	fmt.Fprintf(w, "\nRun %s: %s", r.Run, verdict(r.Result))
-	if r.Reason != "" {
+	fmt.Fprintf(w, "\nRun %s: %s", r.Run, verdict(r.Result, r.Reason))
+	if r.Reason != "" && r.Reason != activities.ReasonRunning {
 		fmt.Fprintf(w, " (%s)", r.Reason)
 	}
 	if !r.EndTime.IsZero() {
@@ -99,7 +102,9 @@ func printTables(w io.Writer, r runResult) {
 	fmt.Fprintln(w)
 }
 
-func newTable(w io.Writer, title string, header table.Row) table.Writer {
+// newTable begins a table whose last column holds reasons, with sizes in the column bytes (from 1).
+func newTable(w io.Writer, title string, bytes int, header table.Row) table.Writer {
+	text.OverrideRuneWidthEastAsianWidth(false) // in a Chinese locale, too, terminals draw "…" and its like one column wide
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
 	t.SetStyle(table.StyleLight)
@@ -108,6 +113,10 @@ func newTable(w io.Writer, title string, header table.Row) table.Writer {
 	t.Style().Format.Footer = text.FormatDefault
 	t.SetTitle(title)
 	t.AppendHeader(header)
+	t.SetColumnConfigs([]table.ColumnConfig{
+		{Number: bytes, Align: text.AlignRight, AlignFooter: text.AlignRight},
+		{Number: len(header), WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft},
+	})
 	return t
 }
 
@@ -115,68 +124,113 @@ func newTable(w io.Writer, title string, header table.Row) table.Writer {
 const reasonWidth = 60
 
 func printServers(w io.Writer, r runResult) {
-	t := newTable(w, "Servers", table.Row{"Server", "Result", "Files", "Bytes", "Listed", "Unchanged", "Deferred", "Refused", "Failed", "Reason"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft}})
+	t := newTable(w, "Servers", 4, table.Row{"Server", "Result", "Files", "Bytes", "Listed", "Unchanged", "Deferred", "Refused", "Failed", "Reason"})
 	var files int
 	var bytes int64
 	for _, name := range slices.Sorted(maps.Keys(r.Servers)) {
 		s := r.Servers[name]
 		files += s.NumberOfFiles
 		bytes += s.Bytes
-		t.AppendRow(table.Row{name, verdict(s.Result), s.NumberOfFiles, size(s.Bytes), s.Listed, s.Unchanged, s.Deferred, len(s.Refused), len(s.Failed), because(s.Reason, s.Detail)})
+		t.AppendRow(table.Row{
+			name, verdict(s.Result, s.Reason), s.NumberOfFiles, size(s.Bytes), s.Listed, s.Unchanged, s.Deferred, len(s.Refused), len(s.Failed),
+			because(name, s.Reason, s.Detail),
+		})
 	}
-	t.AppendFooter(table.Row{fmt.Sprintf("%d servers", len(r.Servers)), "", files, size(bytes)})
+	t.AppendFooter(table.Row{count(len(r.Servers), "server"), "", files, size(bytes)})
 	t.Render()
 }
 
-// maxMissing bounds the list of missing files on a terminal; JSON and CSV have them all.
+// maxMissing bounds a list of what is missing on a terminal; JSON has everything.
 const maxMissing = 20
 
-// printMissing says in words which files did not arrive and why.
-func printMissing(w io.Writer, r runResult) {
-	shown, total := 0, 0
-	for _, name := range slices.Sorted(maps.Keys(r.Servers)) {
-		for _, issue := range slices.Concat(r.Servers[name].Refused, r.Servers[name].Failed) {
-			total++
-			if shown < maxMissing {
-				fmt.Fprintf(w, "  not collected: %s: %s: %s\n", name, issue.Name, because(issue.Reason, issue.Detail))
-				shown++
+func printMissing(w io.Writer, r runResult, missing []string) {
+	for _, line := range missing[:min(maxMissing, len(missing))] {
+		fmt.Fprintf(w, "  %s\n", line)
+	}
+	if more := len(missing) - maxMissing; more > 0 {
+		fmt.Fprintf(w, "  … and %d more: starter result %s -o json\n", more, r.Run)
+	}
+}
+
+// missingFiles says in words which files did not arrive and why.
+func missingFiles(servers map[string]*serverResult) []string {
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		for _, issue := range slices.Concat(servers[name].Refused, servers[name].Failed) {
+			missing = append(missing, fmt.Sprintf("not collected: %s: %s: %s", name, printable(issue.Name), because(name, issue.Reason, issue.Detail)))
+		}
+	}
+	return missing
+}
+
+// missingLayers says in words which archives inside archives could not be opened, or not wholly. The rows of the table are the outermost ones.
+func missingLayers(archives map[string]*archiveResult) []string {
+	var missing []string
+	for _, archive := range slices.Sorted(maps.Keys(archives)) {
+		layers := archives[archive].Layers
+		for _, path := range slices.Sorted(maps.Keys(layers)) {
+			if l := layers[path]; l.Result != activities.Success && path != archive {
+				missing = append(missing, fmt.Sprintf("not all extracted: %s: %s", printable(path), because("", l.Reason, l.Detail)))
 			}
 		}
 	}
-	if total > shown {
-		fmt.Fprintf(w, "  … and %d more: starter result %s -o csv\n", total-shown, r.Run)
-	}
+	return missing
 }
 
 func printArchives(w io.Writer, d *decompressResult) {
-	t := newTable(w, "Archives", table.Row{"Archive", "Result", "Layers", "Received", "Failed", "Bytes", "Host", "Start", "End", "Reason"})
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 10, WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft}})
+	t := newTable(w, "Archives", 6, table.Row{"Archive", "Result", "Layers", "Received", "Failed", "Bytes", "Host", "Start", "End", "Reason"})
 	for _, path := range slices.Sorted(maps.Keys(d.Archives)) {
 		a := d.Archives[path]
-		t.AppendRow(table.Row{path, verdict(a.Result), len(a.Layers), a.Received, a.Failed, size(a.Bytes), a.Host, clock(a.StartTime), clock(a.EndTime), because(a.Reason, a.Detail)})
+		t.AppendRow(table.Row{
+			printable(path), verdict(a.Result, a.Reason), len(a.Layers), a.Received, a.Failed, size(a.Bytes), a.Host, clock(a.StartTime), clock(a.EndTime),
+			because("", a.Reason, a.Detail),
+		})
 	}
-	t.AppendFooter(table.Row{fmt.Sprintf("%d archives", d.Total), fmt.Sprintf("%d complete", d.Succeeded)})
+	t.AppendFooter(table.Row{count(d.Total, "archive"), fmt.Sprintf("%d complete", d.Succeeded)})
 	t.Render()
 }
 
-// verdict is a result code in a word.
-func verdict(code int) string {
-	switch code {
-	case activities.Success:
+// verdict is a result in a word. What is not at its end is no failure yet, whatever its code.
+func verdict(code int, reason string) string {
+	switch {
+	case reason == activities.ReasonRunning:
+		return "running"
+	case reason == reasonPending:
+		return "waiting"
+	case code == activities.Success:
 		return "complete"
-	case activities.Failed:
+	case code == activities.Failed:
 		return "FAILED"
 	default:
 		return "PARTLY"
 	}
 }
 
-func because(reason, detail string) string {
-	if detail == "" {
-		return reason
+// because is a reason for people: its code in plain words, then what was said, without the server's name and without the same words again. JSON and
+// CSV have both as they were reported.
+func because(server, reason, detail string) string {
+	if reason == "" {
+		return printable(detail)
 	}
-	return reason + ": " + detail
+	words := strings.ReplaceAll(reason, "_", " ")
+	for _, known := range []string{"server " + server + ": ", server + ": "} {
+		detail = strings.TrimPrefix(detail, known)
+	}
+	detail = strings.Replace(detail, words+": ", "", 1)
+	if detail == "" || detail == words {
+		return words
+	}
+	return words + ": " + printable(detail)
+}
+
+// printable keeps what a server says or calls its files from moving the cursor of the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 }
 
 func clock(t time.Time) string {
@@ -186,6 +240,13 @@ func clock(t time.Time) string {
 	return t.Local().Format("15:04:05.000")
 }
 
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // size is a number of bytes for people.
 func size(n int64) string {
 	const units = "KMGTPE"
@@ -193,7 +254,7 @@ func size(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	value, unit := float64(n)/1024, 0
-	for value >= 1024 && unit < len(units)-1 {
+	for value >= 1023.95 && unit < len(units)-1 {
 		value /= 1024
 		unit++
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"talon/activities"
@@ -79,8 +81,11 @@ type (
 	}
 )
 
-// reasonPending: the archive waits for eagle, or eagle is at work on it.
-const reasonPending = "pending"
+// Reasons that no worker gives.
+const (
+	reasonPending    = "pending"    // the archive waits for eagle, or eagle is at work on it
+	reasonUnfinished = "unfinished" // the run was terminated or failed before it closed its account
+)
 
 // report collects the pages of a run's report.
 type report struct {
@@ -143,7 +148,7 @@ func (r *report) addServer(row catalog.ServerRow) {
 func (r *report) archive(path string) *archiveResult {
 	a, ok := r.archives[path]
 	if !ok {
-		a = &archiveResult{Layers: map[string]layerResult{}}
+		a = &archiveResult{Result: activities.Failed, Reason: reasonPending, Layers: map[string]layerResult{}}
 		r.archives[path] = a
 	}
 	return a
@@ -163,24 +168,60 @@ func (r *report) addArchive(row catalog.Archive) {
 // otherwise called is zero and the times are those of the catalog.
 func (r *report) fold(called, received time.Time) runResult {
 	result := runResult{
-		Run: r.run.ID, Reason: r.run.Reason, StartTime: r.run.Start, EndTime: r.lastEnd(), Servers: r.servers, Decompress: r.decompress(),
+		Run: r.run.ID, Reason: r.run.Reason, StartTime: r.run.Start, Servers: r.servers, Decompress: r.decompress(),
+	}
+	if !r.open() {
+		result.EndTime = r.lastEnd()
 	}
 	if !called.IsZero() {
 		result.StartTime, result.EndTime = called, received
 	}
-	codes := make([]int, 0, len(r.servers)+1)
+	if r.open() && result.Reason == "" {
+		result.Reason = activities.ReasonRunning
+	}
+	codes := make([]int, 0, len(r.servers)+2)
 	for _, s := range r.servers {
+		if s.StartTime.IsZero() { // its own workflow has not said yet
+			s.StartTime = r.run.Start
+		}
+		s.sort()
 		codes = append(codes, s.Result)
 	}
-	if r.run.Kind == catalog.KindDecompress || len(r.archives) > 0 {
+	if len(r.archives) > 0 {
 		codes = append(codes, result.Decompress.Result)
 	}
-	result.Result = foldCodes(codes)
-	if r.run.End.IsZero() {
-		result.Result, result.Reason = activities.Partial, activities.ReasonRunning
+	if result.Reason != "" {
+		codes = append(codes, r.standing(result.Reason))
 	}
+	result.Result = foldCodes(codes)
 	result.Decompress.finish(r.run.Kind == catalog.KindDecompress, result)
 	return result
+}
+
+// open reports that the run has not closed its account.
+func (r *report) open() bool { return r.run.End.IsZero() }
+
+// standing is what a run that did not come to its end by itself counts as, beside its servers and archives: one that was cancelled is no success
+// however well it went until then.
+func (r *report) standing(reason string) int {
+	switch {
+	case !r.open():
+		return r.run.Result
+	case reason == activities.ReasonRunning:
+		return activities.Partial
+	default:
+		return activities.Failed
+	}
+}
+
+// sort makes the order of the lists independent of how they came.
+func (s *serverResult) sort() {
+	slices.SortFunc(s.Files, func(a, b fileResult) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Path, b.Path)) })
+	byName := func(a, b issueResult) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Detail, b.Detail))
+	}
+	slices.SortFunc(s.Refused, byName)
+	slices.SortFunc(s.Failed, byName)
 }
 
 // foldCodes: 0 when all are 0, 1 when all are 1, else 2.

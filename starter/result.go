@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -25,7 +27,7 @@ func (a *app) resultCommand() *cobra.Command {
 		Short:   "Show what became of every server, file and archive of a run",
 		Long:    "Show the result of RUN, a workflow ID or the key of a collection, from any host that reaches Temporal. The exit code is the result.",
 		Example: "  starter result collect/20261123-051500-ab12\n  starter result 20261123-051500-ab12 -o csv",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments("RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -49,6 +51,13 @@ func (a *app) printResult(ctx context.Context, c client.Client, run string, call
 	if err := readReport(ctx, c, run, collector.add); err != nil {
 		return err
 	}
+	if collector.open() {
+		reason, err := standing(ctx, c, run)
+		if err != nil {
+			return err
+		}
+		collector.run.Reason = reason
+	}
 	result := collector.fold(called, time.Now())
 	if err := a.print(result, output); err != nil {
 		return err
@@ -57,6 +66,27 @@ func (a *app) printResult(ctx context.Context, c client.Client, run string, call
 		return resultCode(code)
 	}
 	return nil
+}
+
+// standing asks Temporal how a run stands whose account in the catalog is open: it goes on, or it ended without closing its account.
+func standing(ctx context.Context, c client.Client, run string) (string, error) {
+	answer, err := c.DescribeWorkflowExecution(ctx, run, "")
+	if errors.As(err, new(*serviceerror.NotFound)) { // older than what Temporal keeps
+		return reasonUnfinished, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask Temporal whether %s is still running: %w", run, err)
+	}
+	switch answer.GetWorkflowExecutionInfo().GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		return activities.ReasonCancelled, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return activities.ReasonTimeout, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:
+		return reasonUnfinished, nil
+	default: // completed: between the two questions
+		return activities.ReasonRunning, nil
+	}
 }
 
 // readReport fetches the pages of a report one after the other.
@@ -91,6 +121,8 @@ func readPage(ctx context.Context, c client.Client, in activities.ReportInput) (
 		return page, fmt.Errorf("no tiger worker answered within %s: the report is read from its catalog; start one with worker --role tiger", pageWait)
 	case errors.As(err, &application) && application.Type() == activities.UnknownRun:
 		return page, fmt.Errorf("%s; a run is called by its workflow ID, as the Web UI shows it", strings.TrimSpace(application.Message()))
+	case errors.As(err, &application):
+		return page, fmt.Errorf("read the report of %s: %s", in.Run, application.Message())
 	case err != nil:
 		return page, fmt.Errorf("read the report of %s: %w", in.Run, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,11 @@ func (a *app) scheduleCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "schedule",
 		Short: "Collect every 15 minutes: create, describe, pause, unpause, trigger or delete the schedule",
+		Long: "Have Temporal start a collection every 15 minutes, or as often as you say. A run that is still at work is never overtaken: the next\n" +
+			"one is skipped, and describe counts it.",
+		Example: "  starter schedule create --config talon.yaml\n  starter schedule describe\n  starter schedule pause --note \"bank holiday\"",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	command.AddCommand(
 		a.scheduleCreateCommand(),
@@ -63,7 +69,7 @@ func (a *app) scheduleCreateCommand() *cobra.Command {
 		Use:     "create",
 		Short:   "Create the schedule, or update it to these settings",
 		Example: "  starter schedule create --config talon.yaml\n  starter schedule create --every 5m",
-		Args:    cobra.NoArgs,
+		Args:    arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.fromConfig(cmd); err != nil {
 				return err
@@ -91,12 +97,15 @@ func (o *scheduleOptions) fromConfig(cmd *cobra.Command) error {
 		if !cmd.Flags().Changed("jitter") {
 			o.jitter = settings.Schedule.Jitter
 		}
-		if err := (&collectOptions{config: o.config, servers: o.servers, follow: followOptions{output: outputTable}}).check(); err != nil {
+		if err := checkServers(settings, o.servers); err != nil {
 			return err
 		}
 	}
-	if o.every < time.Minute {
+	switch {
+	case o.every < time.Minute:
 		return fmt.Errorf("--every %s is too short: a collection needs a minute at least", o.every)
+	case o.jitter < 0 || o.jitter >= o.every:
+		return fmt.Errorf("--jitter %s does not fit into the interval of %s: use 0s or a time below it", o.jitter, o.every)
 	}
 	return nil
 }
@@ -155,7 +164,7 @@ func (o scheduleOptions) action() *client.ScheduleWorkflowAction {
 func (a *app) scheduleStep(name, short, done string, step func(context.Context, client.ScheduleHandle, string) error) *cobra.Command {
 	var note string
 	command := &cobra.Command{
-		Use: name, Short: short, Args: cobra.NoArgs, Example: "  starter schedule " + name,
+		Use: name, Short: short, Args: arguments(), Example: "  starter schedule " + name,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withSchedule(cmd.Context(), func(h client.ScheduleHandle) error {
 				if err := step(cmd.Context(), h, note); err != nil {
@@ -207,7 +216,7 @@ type scheduleView struct {
 func (a *app) scheduleDescribeCommand() *cobra.Command {
 	var output string
 	command := &cobra.Command{
-		Use: "describe", Short: "Show interval, next and last run, and what was skipped or missed", Args: cobra.NoArgs,
+		Use: "describe", Short: "Show interval, next and last run, and what was skipped or missed", Args: arguments(),
 		Example: "  starter schedule describe\n  starter schedule describe -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != outputTable && output != outputJSON {
@@ -261,8 +270,12 @@ func (a *app) printSchedule(v scheduleView, output string) error {
 	if v.Paused {
 		state = "PAUSED (" + v.Note + ")"
 	}
-	_, err := fmt.Fprintf(a.stdout, "schedule %s: every %s, %s\nnext run: %s\nlast run: %s %s\nrunning: %v\nruns: %d, skipped because one was running: %d, missed: %d\n",
-		v.ID, v.Every, state, day(v.Next), day(v.Last), v.LastRun, v.Running, v.Actions, v.Skipped, v.Missed)
+	running := "none"
+	if len(v.Running) > 0 {
+		running = strings.Join(v.Running, ", ")
+	}
+	_, err := fmt.Fprintf(a.stdout, "schedule %s: every %s, %s\nnext run: %s\nlast run: %s\nrunning: %s\nruns: %d, skipped because one was running: %d, missed: %d\n",
+		v.ID, v.Every, state, day(v.Next), strings.TrimSpace(day(v.Last)+" "+v.LastRun), running, v.Actions, v.Skipped, v.Missed)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -53,9 +55,9 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 		Use:   "worker --config FILE --role tiger|eagle|all",
 		Short: "Run the roles of Talon: tiger collects, eagle decompresses",
 		Long: "Run one or both roles of Talon until SIGTERM or Ctrl-C. Temporal is found through TEMPORAL_ADDRESS and its kin, or a\n" +
-			"temporal.toml. Only tiger needs the FTP passwords; only tiger and starter need to reach each other through Temporal.",
+			"temporal.toml; workers and starter meet there and need no other way to each other. Only tiger needs the FTP passwords.",
 		Example:       "  worker --config talon.yaml --role tiger\n  worker --config talon.yaml --role eagle --name eagle-2",
-		Args:          cobra.NoArgs,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,5 +69,20 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.Flags().StringVar(&options.name, "name", "", "name of this host in results (default: its host name)")
 	root.Flags().StringVar(&options.logFormat, "log", "text", "log format: text or json")
 	root.AddCommand(newExtractCommand(stdout))
+	root.SetFlagErrorFunc(seeHelp)
 	return root
+}
+
+// seeHelp adds to an error in a command line where the right one is explained.
+func seeHelp(command *cobra.Command, err error) error {
+	return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
+}
+
+// version names the commit that the program was built from, and the compiler.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + ", " + info.GoVersion
 }

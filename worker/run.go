@@ -56,7 +56,11 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	if !slices.Contains([]string{roleTiger, roleEagle, roleAll}, options.role) {
 		return fmt.Errorf("there is no role %q: use --role tiger, eagle or all", options.role)
 	}
-	h := &host{options: options, log: newLogger(options.logFormat, stderr), fatal: make(chan error, 2)}
+	log, err := newLogger(options.logFormat, stderr)
+	if err != nil {
+		return err
+	}
+	h := &host{options: options, log: log, fatal: make(chan error, 2)}
 	defer h.close()
 	if err := h.open(ctx); err != nil {
 		return err
@@ -81,11 +85,15 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	}
 }
 
-func newLogger(format string, w io.Writer) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, nil))
+func newLogger(format string, w io.Writer) (*slog.Logger, error) {
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	default:
+		return nil, fmt.Errorf("there is no log format %q: use --log text or json", format)
 	}
-	return slog.New(slog.NewTextHandler(w, nil))
 }
 
 // open reads the configuration and opens what every role needs.
