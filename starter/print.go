@@ -121,7 +121,7 @@ func newTable(w io.Writer, title string, bytes int, header table.Row) table.Writ
 }
 
 // reasonWidth is where long reasons wrap.
-const reasonWidth = 60
+const reasonWidth = 44
 
 func printServers(w io.Writer, r runResult) {
 	t := newTable(w, "Servers", 4, table.Row{"Server", "Result", "Files", "Bytes", "Listed", "Unchanged", "Deferred", "Refused", "Failed", "Reason"})
@@ -237,7 +237,7 @@ func clock(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.Local().Format("15:04:05.000")
+	return t.Local().Format(time.TimeOnly)
 }
 
 func count(n int, noun string) string {
