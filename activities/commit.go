@@ -28,12 +28,12 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 	}
 	var result CommitResult
 	if len(in.Files) > 0 {
-		if result, err = t.commitPage(ctx, in, server, beat); err != nil {
+		if result, err = t.commitPage(ctx, in, server); err != nil {
 			return CommitResult{}, Classify(err)
 		}
 	}
 	if in.Close == nil || in.Close.Reason == "" { // else the server is gone, or nobody wants to wait for it
-		t.actRemotely(ctx, server, options, beat)
+		t.actRemotely(ctx, server, options)
 	}
 	if in.Close != nil && len(result.Lost) == 0 {
 		row, err := t.closeServer(ctx, in)
@@ -46,7 +46,7 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 }
 
 // commitPage syncs, publishes and records a page.
-func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Server, beat *progress) (CommitResult, error) {
+func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Server) (CommitResult, error) {
 	var result CommitResult
 	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
 		return result, err // after ErrSync the warehouse itself refuses what was staged before: it is fetched again
@@ -62,7 +62,6 @@ func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Se
 		RemoteAction: remoteAction(server),
 	}
 	for _, file := range in.Files {
-		beat.alive()
 		settled, err := t.settle(ctx, in, file, publication)
 		if errors.Is(err, warehouse.ErrLost) || errors.Is(err, warehouse.ErrSync) {
 			result.Lost = append(result.Lost, file.ID)
@@ -124,14 +123,13 @@ const (
 
 // actRemotely deletes or moves on the server what is safe here, and what earlier runs could not. A failure is noted and tried again in the next run;
 // it never holds up a collection.
-func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options, beat *progress) {
+func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options) {
 	if server.After.Action == config.AfterKeep {
 		return
 	}
 	var failures []error
 	actions, err := t.Catalog.RemoteActions(ctx, server.Name, remoteBatch)
 	for _, action := range actions {
-		beat.alive()
 		failure := t.act(ctx, server, options, action)
 		if failure == nil {
 			err = t.Catalog.RemoteDone(ctx, action.FileID)

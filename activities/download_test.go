@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -81,10 +82,10 @@ func TestDownloadFileOverADeadConnection(t *testing.T) {
 	assert.Equal(t, map[string]string{serverStage(run1, branch) + "/" + d.Staged: "content"}, s.stage())
 }
 
-func TestDownloadFileWithoutRoom(t *testing.T) {
+func TestDownloadFileIntoAnUnusableStage(t *testing.T) {
 	s := newSite(t, "", "")
 	in := s.listed("a.csv", "content")
-	// A file where the server's stage directory should be is as good as a disk that takes nothing.
+	// A file where a directory should be: nothing can be staged.
 	require.NoError(t, os.WriteFile(filepath.Join(s.tiger.Warehouse.StageDir(), "collect"), nil, 0o600))
 	_, err := attempt(s, s.tiger.DownloadFile, in)
 	requireReason(t, err, "internal_error", false)
@@ -113,7 +114,6 @@ func (h *held) Read(p []byte) (int, error) {
 }
 
 func TestDownloadFileHeartbeats(t *testing.T) {
-	t.Parallel() // the first beat comes after seconds
 	s := newSite(t, "", "")
 	const content = "twelve bytes"
 	in := s.listed("a.csv", content)
@@ -156,3 +156,12 @@ func TestDownloadFileUnknown(t *testing.T) {
 	require.ErrorContains(t, err, "entry 7")
 }
 
+// TestWaitingIsNotHanging: nothing can be seen to move while a connection is waited for, a long listing read, or gigabytes synced.
+func TestWaitingIsNotHanging(t *testing.T) {
+	times, _ := beats(t, func(ctx context.Context) {
+		p := startProgress(ctx, Checkpoint{})
+		defer p.stop()
+		time.Sleep(2*stallAfter - time.Minute)
+	})
+	assert.Greater(t, times[len(times)-1], 2*stallAfter-2*time.Minute)
+}

@@ -206,9 +206,7 @@ func TestListServerUnknown(t *testing.T) {
 func TestListServerLoginRefused(t *testing.T) {
 	s := newSite(t, "", "")
 	const wrong = "incorrect horse"
-	server := s.config.Servers[branch]
-	server.Password = config.NewSecret(wrong)
-	s.config.Servers[branch] = server
+	s.set(func(server *config.Server) { server.Password = config.NewSecret(wrong) })
 	in := ListInput{Run: run1, Server: branch, PageFiles: 10}
 	_, ordinary := attempt(s, s.tiger.ListServer, in)
 	_, local := locally(s, s.tiger.ListServer, in)
@@ -224,9 +222,7 @@ func TestListServerLoginRefused(t *testing.T) {
 
 func TestListServerUnreachable(t *testing.T) {
 	s := newSite(t, "", "")
-	server := s.config.Servers[branch]
-	server.Port = 1 // nobody listens there
-	s.config.Servers[branch] = server
+	s.set(func(server *config.Server) { server.Port = 1 }) // nobody listens there
 	_, err := attempt(s, s.tiger.ListServer, ListInput{Run: run1, Server: branch, PageFiles: 10})
 	requireReason(t, err, "server_unreachable", false)
 }

@@ -8,13 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-	"unicode/utf8"
 
 	"talon/internal/archive"
 	"talon/internal/catalog"
 )
 
-// planArchives bounds a page of batches: with paths of up to a hundred bytes or so its payload stays below 100 KB.
+// planArchives bounds a page of batches, and pageNameBytes the paths in it, which may be long.
 const planArchives = 500
 
 // PlanExtraction returns a page of batches of the archives that wait for this decompression. With Scan it looks for archives in the
@@ -32,13 +31,25 @@ func (t *Tiger) PlanExtraction(ctx context.Context, in ExtractionInput) (Extract
 	if err != nil {
 		return plan, Classify(err)
 	}
-	if len(archives) > planArchives {
-		archives = archives[:planArchives]
-		plan.Next = archives[planArchives-1].ID
+	if fitting := firstPage(archives); fitting < len(archives) {
+		archives = archives[:fitting]
+		plan.Next = archives[fitting-1].ID
 	}
 	plan.Batches = t.batches(archives)
 	plan.Total, _, _, _, _, err = t.Catalog.DecompressionTotals(ctx, in.Decompression)
 	return plan, Classify(err)
+}
+
+// firstPage returns how many of the archives fit into a page, at least one if there is one.
+func firstPage(archives []catalog.Archive) int {
+	names := 0
+	for i, a := range archives {
+		names += len(a.Path)
+		if i == planArchives || i > 0 && names > pageNameBytes {
+			return i
+		}
+	}
+	return len(archives)
 }
 
 func (t *Tiger) beginDecompression(ctx context.Context, in ExtractionInput) error {
@@ -50,7 +61,7 @@ func (t *Tiger) beginDecompression(ctx context.Context, in ExtractionInput) erro
 		return err
 	}
 	defer tree.Close()
-	found, err := t.scan(in)
+	found, err := scan(in)
 	if err != nil {
 		return err
 	}
@@ -60,42 +71,33 @@ func (t *Tiger) beginDecompression(ctx context.Context, in ExtractionInput) erro
 	return t.Catalog.SaveRun(ctx, catalog.RunRow{ID: in.Decompression, Kind: catalog.KindDecompress, Start: time.Now()})
 }
 
-// scan finds the archives of a directory, in lexical order. Only regular files count; links are not followed.
-func (t *Tiger) scan(in ExtractionInput) ([]catalog.Archive, error) {
+// scan finds the archives of a directory, in lexical order. Only regular files count; links in it are not followed.
+func scan(in ExtractionInput) ([]catalog.Archive, error) {
+	root, err := filepath.EvalSymlinks(in.ZipDir) // the directory itself may be a link, which WalkDir would take for an empty one
+	if err != nil {
+		return nil, err
+	}
 	var found []catalog.Archive
-	err := filepath.WalkDir(in.ZipDir, func(file string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && file != in.ZipDir && !in.Recursive:
+		case entry.IsDir() && file != root && !in.Recursive:
 			return fs.SkipDir
 		case !entry.Type().IsRegular():
 			return nil
 		}
-		relative, err := filepath.Rel(in.ZipDir, file)
-		if err != nil {
+		candidate, size, err := inspect(file)
+		if err != nil || !candidate {
 			return err
 		}
-		return t.scanFile(in, file, relative, &found)
+		relative, err := filepath.Rel(root, file)
+		found = append(found, catalog.Archive{
+			Decompression: in.Decompression, Run: in.Decompression, ZipDir: in.ZipDir, UnzipDir: in.UnzipDir, Path: relative, Size: size,
+		})
+		return err
 	})
 	return found, err
-}
-
-func (t *Tiger) scanFile(in ExtractionInput, file, relative string, found *[]catalog.Archive) error {
-	candidate, size, err := inspect(file)
-	if err != nil || !candidate {
-		return err
-	}
-	row := catalog.Archive{
-		Decompression: in.Decompression, Run: in.Decompression, ZipDir: in.ZipDir, UnzipDir: in.UnzipDir, Path: relative, Size: size,
-	}
-	if !utf8.ValidString(relative) {
-		row.Done, row.Result, row.Reason = true, Failed, reasonUnsafeName
-		row.Detail = "the file's name is not UTF-8: rename it"
-		row.Start, row.End = time.Now(), time.Now()
-	}
-	*found = append(*found, row)
-	return nil
 }
 
 // inspect tells whether a file is to be extracted, and its size.

@@ -12,7 +12,7 @@ import (
 // beatEvery is well below every heartbeat timeout in use (policies of package workflows), so that a missed tick is harmless.
 const beatEvery = 5 * time.Second
 
-// stallAfter is how long an attempt may show no progress before its heartbeats stop and the server gives it up. Longer than
+// stallAfter is how long an attempt may show no further progress before its heartbeats stop and the server gives it up. Longer than
 // any idle deadline on a socket, so that an engine that can tell what is wrong says so first.
 const stallAfter = 5 * time.Minute
 
@@ -23,18 +23,18 @@ type Checkpoint struct {
 }
 
 // progress heartbeats on behalf of one attempt, at a fixed beat and not only when work moves, because one slow step must not look
-// like a dead worker; a watchdog ends the beat when nothing moves at all.
+// like a dead worker; a watchdog ends the beat when what has moved moves no more. It leaves alone what never shows progress: to wait for a
+// connection, or for a disk to take gigabytes, is not to hang, and the attempt has its own deadline.
 type progress struct {
 	mu         sync.Mutex
 	checkpoint Checkpoint
-	moved      atomic.Int64 // unix nanoseconds of the last sign of life
+	moved      atomic.Int64 // unix nanoseconds of the last sign of progress; 0: none yet
 	stop       func()
 }
 
 // startProgress begins to heartbeat; the caller must call stop. Local activities have no heartbeats: there it only keeps count.
 func startProgress(ctx context.Context, from Checkpoint) *progress {
 	p := &progress{checkpoint: from, stop: func() {}}
-	p.alive()
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return p
 	}
@@ -59,7 +59,7 @@ func (p *progress) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if time.Since(time.Unix(0, p.moved.Load())) > stallAfter {
+			if moved := p.moved.Load(); moved != 0 && time.Since(time.Unix(0, moved)) > stallAfter {
 				return
 			}
 			activity.RecordHeartbeat(ctx, p.snapshot())
@@ -67,12 +67,9 @@ func (p *progress) beat(ctx context.Context) {
 	}
 }
 
-// alive notes that work moves where no bytes are counted.
-func (p *progress) alive() { p.moved.Store(time.Now().UnixNano()) }
-
 // bytes notes that work moves, and how far it is.
 func (p *progress) bytes(n int64) {
-	p.alive()
+	p.moved.Store(time.Now().UnixNano())
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.checkpoint.Bytes = n
@@ -80,7 +77,7 @@ func (p *progress) bytes(n int64) {
 
 // delivered adds a finished archive and sends it at once: the next attempt need not do it again.
 func (p *progress) delivered(ctx context.Context, d Delivery) {
-	p.alive()
+	p.moved.Store(time.Now().UnixNano())
 	p.mu.Lock()
 	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
 	p.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"time"
+	"unicode/utf8"
 
 	"talon/internal/archive"
 	"talon/internal/catalog"
@@ -96,6 +97,10 @@ func (t *Tiger) seal(ctx context.Context, in SealInput, delivery Delivery, publi
 		return catalog.Extraction{}, err
 	}
 	row.Host, row.Start = delivery.Host, delivery.Start
+	if !utf8.ValidString(row.Path) { // no payload can carry the name: eagle was told another
+		row.Result, row.Reason, row.Detail = Failed, reasonUnsafeName, "the file's name is not UTF-8: rename it"
+		return catalog.Extraction{Archive: row}, nil
+	}
 	if delivery.Dir == "" {
 		row.Result, row.Reason, row.Detail = Failed, delivery.Reason, delivery.Detail
 		return catalog.Extraction{Archive: row}, nil

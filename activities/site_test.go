@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,18 +52,19 @@ type site struct {
 	tiger  *Tiger
 	eagle  *Eagle
 
-	ctx        context.Context                // of attempts; tests cancel it
-	checkpoint *Checkpoint                    // of the attempt before, if any
-	onBeat     func(Checkpoint)               // heartbeats
+	ctx        context.Context                  // of attempts; tests cancel it
+	checkpoint *Checkpoint                      // of the attempt before, if any
+	onBeat     func(Checkpoint)                 // heartbeats
 	onChange   func(command, path string) error // the branch is about to delete or rename a file
 	mu         sync.Mutex
 	onRetrieve func(data io.Reader) (io.Reader, error)
 }
 
 // newSite starts a branch with an empty directory /outgoing. settings are more keys of its server in flow style (", min_age: 1h"), more is
-// further text of the configuration.
+// further text of the configuration. Sites share nothing, so their tests run in parallel: most of their time they wait for the disk.
 func newSite(t *testing.T, settings, more string) *site {
 	t.Helper()
+	t.Parallel()
 	s := &site{t: t, ctx: context.Background()}
 	served := t.TempDir()
 	s.remote = filepath.Join(served, "outgoing")
@@ -100,6 +102,13 @@ func (s *site) open() {
 	})
 	s.tiger = &Tiger{Config: s.config, Pool: pool, Warehouse: house, Catalog: book, Boot: "boot-1"}
 	s.eagle = &Eagle{Config: s.config, Warehouse: house, Host: "eagle-1", Boot: "boot-1"}
+}
+
+// set changes the branch's entry in the configuration.
+func (s *site) set(change func(*config.Server)) {
+	server := s.config.Servers[branch]
+	change(&server)
+	s.config.Servers[branch] = server
 }
 
 // branchDisk is the branch's disk; it tells the site what changes.
@@ -323,3 +332,5 @@ func sha(content string) string {
 	sum := sha256.Sum256([]byte(content))
 	return hex.EncodeToString(sum[:])
 }
+
+func deviceOf(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Dev) }

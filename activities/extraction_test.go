@@ -1,0 +1,319 @@
+package activities
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"talon/internal/archive/archivetest"
+)
+
+// extract has a batch delivered by eagle.
+func (s *site) extract(decompression, dir string, batch Batch) Deliveries {
+	s.t.Helper()
+	return do(s, s.eagle.ExtractArchives, ExtractInput{Decompression: decompression, ZipDir: dir, Batch: batch})
+}
+
+// sealInput hands deliveries to tiger.
+func (s *site) sealInput(decompression string, delivered Deliveries) SealInput {
+	return SealInput{Decompression: decompression, UnzipDir: s.tiger.Warehouse.UnzipDir(), Deliveries: delivered.Archives}
+}
+
+// decompress has a batch extracted and sealed.
+func (s *site) decompress(decompression, dir string, batch Batch) SealResult {
+	s.t.Helper()
+	return do(s, s.tiger.SealArchives, s.sealInput(decompression, s.extract(decompression, dir, batch)))
+}
+
+// planned scans a directory that holds one archive of these contents and returns it with its batch.
+func (s *site) planned(files map[string]string) (dir string, batch Batch) {
+	s.t.Helper()
+	dir = lay(s.t, files)
+	plan := do(s, s.tiger.PlanExtraction, s.own(dir))
+	require.Len(s.t, plan.Batches, 1)
+	return dir, plan.Batches[0]
+}
+
+// outcome is what the catalog says of an archive.
+func (s *site) outcome(id int64) (result int, reason string) {
+	s.t.Helper()
+	row, err := s.tiger.Catalog.Archive(s.t.Context(), id)
+	require.NoError(s.t, err)
+	require.True(s.t, row.Done)
+	return row.Result, row.Reason
+}
+
+func TestDecompress(t *testing.T) {
+	s := newSite(t, "", "")
+	inner := archivetest.TarGz([]archivetest.File{{Name: "deep/x.txt", Data: []byte("xi"), ModTime: written}})
+	s.put("day/statements.zip", string(archivetest.Zip([]archivetest.File{
+		{Name: "a.txt", Data: []byte("alpha"), ModTime: written}, {Name: "inner.tar.gz", Data: inner, ModTime: written},
+	})))
+	require.Equal(t, 1, s.collect(run1).Archives)
+	in := ExtractionInput{Decompression: decompressionOf(run1), ZipDir: s.tiger.Warehouse.ZipDir(), UnzipDir: s.tiger.Warehouse.UnzipDir()}
+	plan := do(s, s.tiger.PlanExtraction, in)
+	require.Equal(t, [][]string{{branch + "/day/statements.zip"}}, paths(plan))
+
+	delivered := s.extract(in.Decompression, in.ZipDir, plan.Batches[0])
+	require.Len(t, delivered.Archives, 1)
+	assert.Equal(t, "eagle-1", delivered.Archives[0].Host)
+	assert.Empty(t, s.unzip(), "nothing is visible before tiger has sealed it")
+	for range 2 { // the answer of the first attempt got lost
+		result := do(s, s.tiger.SealArchives, s.sealInput(in.Decompression, delivered))
+		assert.Equal(t, SealResult{Succeeded: 1, Files: 2, Bytes: 7}, result)
+	}
+	assert.Equal(t, map[string]string{
+		branch + "/day/statements/a.txt": "alpha", branch + "/day/statements/inner/deep/x.txt": "xi",
+	}, s.unzip())
+
+	conclude(s, s.tiger.CloseRun, CloseRunInput{Run: run1})
+	report := s.report(run1)
+	require.Len(t, report.Archives, 1)
+	a := report.Archives[0]
+	assert.Equal(t, []any{Success, "", "eagle-1", 2, 0, branch + "/day/statements"},
+		[]any{a.Result, a.Reason, a.Host, a.Received, a.Failed, a.UnzipPath})
+	assert.False(t, a.Start.IsZero() || a.End.Before(a.Start))
+	assert.Len(t, report.Layers, 2)
+	s.requireOrigin(path.Join(s.tiger.Warehouse.UnzipDir(), branch, "day/statements/inner/deep/x.txt"))
+}
+
+// requireOrigin checks the way back from an extracted file to the line of the branch's listing.
+func (s *site) requireOrigin(file string) {
+	s.t.Helper()
+	origins, err := s.tiger.Catalog.Origins(s.t.Context(), file)
+	require.NoError(s.t, err)
+	require.Len(s.t, origins, 1)
+	o := origins[0]
+	assert.Equal(s.t, []string{sha("xi"), branch + "/day/statements.zip/inner.tar.gz", branch + "/day/statements.zip", branch, run1},
+		[]string{o.SHA256, o.Layer, o.Archive, o.Server, o.Run})
+	assert.Equal(s.t, "/outgoing/day/statements.zip", o.RawPath)
+	assert.True(s.t, strings.HasSuffix(o.Line, "; statements.zip"), o.Line)
+}
+
+func TestDecompressWhatCannotBeHad(t *testing.T) {
+	whole := zipOf("a.txt", strings.Repeat("alpha", 1000))
+	for name, test := range map[string]struct {
+		content string
+		reason  string
+	}{
+		"cut short":     {whole[:len(whole)/2], "truncated"},
+		"no zip at all": {"only called one", "unrecognised"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			dir, batch := s.planned(map[string]string{"bad.zip": test.content, "good.zip": zipOf("a.txt", "alpha")})
+			result := s.decompress(ownRun, dir, batch)
+			assert.Equal(t, SealResult{Succeeded: 1, Failed: 1, Files: 1, Bytes: 5}, result)
+			assert.Equal(t, map[string]string{"good/a.txt": "alpha"}, s.unzip(), "its neighbour does not suffer")
+			got, reason := s.outcome(batch.Archives[0].ID)
+			assert.Equal(t, []any{Failed, test.reason}, []any{got, reason})
+			assert.Len(t, s.report(ownRun).Archives, 2)
+		})
+	}
+}
+
+func TestDecompressWhatIsGone(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.zip")))
+	assert.Equal(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
+	result, reason := s.outcome(batch.Archives[0].ID)
+	assert.Equal(t, []any{Failed, "archive_missing"}, []any{result, reason})
+	assert.Empty(t, s.stage())
+}
+
+func TestDecompressWhatHoldsNothing(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"empty.zip": string(archivetest.Zip(nil))})
+	assert.Equal(t, SealResult{Succeeded: 1}, s.decompress(ownRun, dir, batch))
+	assert.NoDirExists(t, filepath.Join(s.tiger.Warehouse.UnzipDir(), "empty"))
+}
+
+func TestExtractArchivesUnreadable(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	file := filepath.Join(dir, "a.zip")
+	require.NoError(t, os.Remove(file))
+	require.NoError(t, os.Mkdir(file, 0o755)) // it can be opened, but not read
+	_, err := attempt(s, s.eagle.ExtractArchives, ExtractInput{Decompression: ownRun, ZipDir: dir, Batch: batch})
+	requireReason(t, err, "archive_unreadable", false)
+	left, err := os.ReadDir(filepath.Join(s.tiger.Warehouse.StageDir(), decompressionStage(ownRun)))
+	require.NoError(t, err)
+	assert.Empty(t, left, "another attempt begins anew")
+}
+
+// TestExtractArchivesTakesOver: an attempt does not do again what the one before had finished, as far as it is still there.
+func TestExtractArchivesTakesOver(t *testing.T) {
+	for name, test := range map[string]struct {
+		harm  func(t *testing.T, dir string)
+		again bool
+	}{
+		"unharmed": {func(*testing.T, string) {}, false},
+		"manifest damaged": {func(t *testing.T, dir string) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, deliveredManifest), []byte("{}"), 0o600))
+		}, true},
+		"removed": {func(t *testing.T, dir string) { require.NoError(t, os.RemoveAll(dir)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "b.zip": zipOf("b.txt", "beta")})
+			var beats []Checkpoint
+			s.onBeat = func(c Checkpoint) { beats = append(beats, c) }
+			first := s.extract(ownRun, dir, batch)
+			require.NotEmpty(t, beats)
+			require.Len(t, beats[0].Delivered, 1, "each finished archive is told at once")
+			assert.Equal(t, first.Archives[0].Dir, beats[0].Delivered[0].Dir)
+
+			test.harm(t, filepath.Join(s.tiger.Warehouse.StageDir(), first.Archives[0].Dir))
+			s.checkpoint = &beats[0]
+			second := s.extract(ownRun, dir, batch)
+			require.Len(t, second.Archives, 2)
+			assert.Equal(t, test.again, second.Archives[0].Dir != first.Archives[0].Dir)
+			assert.NotEqual(t, first.Archives[1].Dir, second.Archives[1].Dir, "nobody knew that it was finished")
+			assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, second)))
+			assert.Equal(t, map[string]string{"a/a.txt": "alpha", "b/b.txt": "beta"}, s.unzip())
+		})
+	}
+}
+
+func TestSealArchivesRepeated(t *testing.T) {
+	for name, die := range map[string]func(s *site, in SealInput){
+		"after the rename": func(s *site, in SealInput) { s.publishTree(in) },
+		"at the very end":  func(s *site, in SealInput) { do(s, s.tiger.SealArchives, in) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+			in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
+			die(s, in)
+			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
+			assert.Equal(t, map[string]string{"a/a.txt": "alpha"}, s.unzip())
+			assert.Len(t, s.report(ownRun).Layers, 1)
+		})
+	}
+}
+
+// publishTree does what SealArchives does before its transaction.
+func (s *site) publishTree(in SealInput) {
+	s.t.Helper()
+	visible, err := s.tiger.Warehouse.Visible(in.UnzipDir)
+	require.NoError(s.t, err)
+	defer visible.Close()
+	_, err = s.tiger.seal(s.t.Context(), in, in.Deliveries[0], visible.NewPublication())
+	require.NoError(s.t, err)
+	require.NotEmpty(s.t, s.unzip())
+}
+
+// TestSealArchivesTrustsNothing: what lies in the stage may have been changed by a crash, or by somebody.
+func TestSealArchivesTrustsNothing(t *testing.T) {
+	write := func(t *testing.T, file, content string) {
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+	}
+	for name, tamper := range map[string]func(t *testing.T, s *site, dir string, d *Delivery){
+		"extra file": func(t *testing.T, _ *site, dir string, _ *Delivery) { write(t, dir+"/tree/extra.txt", "x") },
+		"other size": func(t *testing.T, _ *site, dir string, _ *Delivery) { write(t, dir+"/tree/a.txt", "alpha and omega") },
+		"file missing": func(t *testing.T, _ *site, dir string, _ *Delivery) {
+			require.NoError(t, os.Remove(dir+"/tree/a.txt"))
+		},
+		"link": func(t *testing.T, _ *site, dir string, _ *Delivery) {
+			require.NoError(t, os.Remove(dir+"/tree/a.txt"))
+			require.NoError(t, os.Symlink("/etc/hostname", dir+"/tree/a.txt"))
+		},
+		"second name": func(t *testing.T, _ *site, dir string, _ *Delivery) {
+			require.NoError(t, os.Link(dir+"/tree/a.txt", filepath.Join(t.TempDir(), "handle")))
+		},
+		"tree missing": func(t *testing.T, _ *site, dir string, _ *Delivery) { require.NoError(t, os.RemoveAll(dir+"/tree")) },
+		"manifest missing": func(t *testing.T, _ *site, dir string, _ *Delivery) {
+			require.NoError(t, os.Remove(dir+"/manifest.json"))
+		},
+		"other manifest": func(t *testing.T, _ *site, dir string, _ *Delivery) { write(t, dir+"/manifest.json", "{}") },
+		"no manifest": func(t *testing.T, _ *site, dir string, d *Delivery) {
+			write(t, dir+"/manifest.json", "no JSON")
+			d.Manifest = sha("no JSON")
+		},
+		"other contents, from another host": func(t *testing.T, _ *site, dir string, d *Delivery) {
+			write(t, dir+"/tree/a.txt", "omega")
+			d.Boot = "boot-2"
+		},
+		"other contents, after a crash": func(t *testing.T, s *site, dir string, _ *Delivery) {
+			write(t, dir+"/tree/a.txt", "omega")
+			s.tiger.Boot = "boot-2"
+		},
+		"other contents, where no boot is known": func(t *testing.T, s *site, dir string, d *Delivery) {
+			write(t, dir+"/tree/a.txt", "omega")
+			s.tiger.Boot, d.Boot = "", ""
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "b.zip": zipOf("b.txt", "beta")})
+			delivered := s.extract(ownRun, dir, batch)
+			tamper(t, s, filepath.Join(s.tiger.Warehouse.StageDir(), delivered.Archives[0].Dir), &delivered.Archives[0])
+			in := s.sealInput(ownRun, delivered)
+			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 4, Damaged: batch.Archives[:1]}, do(s, s.tiger.SealArchives, in))
+			assert.Equal(t, map[string]string{"b/b.txt": "beta"}, s.unzip())
+			row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
+			require.NoError(t, err)
+			assert.False(t, row.Done, "it is extracted again")
+
+			in.Deliveries, in.LastRound = in.Deliveries[:1], true
+			assert.Equal(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
+			result, reason := s.outcome(batch.Archives[0].ID)
+			assert.Equal(t, []any{Failed, "damaged_in_stage"}, []any{result, reason})
+			assert.Equal(t, map[string]string{"b/b.txt": "beta"}, s.unzip(), "nothing of it is published")
+		})
+	}
+}
+
+// TestDecompressAgain: the same contents are the same; other contents get a place of their own.
+func TestDecompressAgain(t *testing.T) {
+	s := newSite(t, "", "")
+	dir := lay(t, map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	decompress := func(run string) {
+		in := s.own(dir)
+		in.Decompression = run
+		plan := do(s, s.tiger.PlanExtraction, in)
+		require.Len(t, plan.Batches, 1)
+		require.Equal(t, 1, s.decompress(run, dir, plan.Batches[0]).Succeeded)
+		conclude(s, s.tiger.CloseDecompression, CloseDecompressionInput{Decompression: run})
+		assert.Empty(t, s.stage())
+	}
+	decompress("decompress/1")
+	decompress("decompress/2")
+	want := map[string]string{"a/a.txt": "alpha"}
+	assert.Equal(t, want, s.unzip(), "adopted")
+
+	write := func(content string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "a.zip"), []byte(zipOf("a.txt", content)), 0o600))
+	}
+	write("omega")
+	decompress("decompress/3")
+	want["a~2/a.txt"] = "omega"
+	assert.Equal(t, want, s.unzip())
+
+	write("alpha")
+	decompress("decompress/4")
+	assert.Equal(t, want, s.unzip(), "it is there already")
+}
+
+// TestDecompressTwoArchivesOfOneStem: the directory of one is not the other's, even if they hold the same.
+func TestDecompressTwoArchivesOfOneStem(t *testing.T) {
+	s := newSite(t, "", "")
+	tar := string(archivetest.TarGz([]archivetest.File{{Name: "a.txt", Data: []byte("alpha"), ModTime: written}}))
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "a.tar.gz": tar})
+	want := map[string]string{}
+	for i, single := range batch.Singles() {
+		place := []string{"a", "a~2"}[i]
+		want[place+"/a.txt"] = "alpha"
+		assert.Equal(t, 1, s.decompress(ownRun, dir, single).Succeeded)
+		assert.Equal(t, want, s.unzip())
+		row, err := s.tiger.Catalog.Archive(t.Context(), single.Archives[0].ID)
+		require.NoError(t, err)
+		assert.Equal(t, place, row.UnzipPath)
+	}
+}
