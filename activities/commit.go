@@ -7,11 +7,8 @@ import (
 	"path"
 	"time"
 
-	"go.temporal.io/sdk/activity"
-
 	"talon/config"
 	"talon/internal/catalog"
-	"talon/internal/ftpclient"
 	"talon/internal/pathname"
 	"talon/internal/warehouse"
 )
@@ -112,74 +109,6 @@ func (t *Tiger) settle(ctx context.Context, in CommitInput, file FileOutcome, pu
 	settled.State, settled.SHA256, settled.Size, settled.LocalPath = catalog.StateCollected, want.SHA256, want.Size, published
 	settled.Archive, _, err = inspect(path.Join(in.ZipDir, published))
 	return settled, err
-}
-
-// Bounds of the remote actions of one commit; what is left is done by later ones.
-const (
-	remoteBatch = 1000
-	// remoteFailures ends them early: each failure costs a login, and a server that refuses so many refuses them all.
-	remoteFailures = 20
-)
-
-// actRemotely deletes or moves on the server what is safe here, and what earlier runs could not. A failure is noted and tried again in the next run;
-// it never holds up a collection.
-func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options ftpclient.Options) {
-	if server.After.Action == config.AfterKeep {
-		return
-	}
-	var failures []error
-	actions, err := t.Catalog.RemoteActions(ctx, server.Name, remoteBatch)
-	for _, action := range actions {
-		failure := t.act(ctx, server, options, action)
-		if failure == nil {
-			err = t.Catalog.RemoteDone(ctx, action.FileID)
-		} else {
-			failures = append(failures, failure)
-			err = t.Catalog.RemoteFailed(ctx, action.FileID, failure.Error())
-		}
-		if err != nil || outOfReach(failure) || len(failures) == remoteFailures {
-			break
-		}
-	}
-	if err = errors.Join(err, errors.Join(failures...)); err != nil {
-		activity.GetLogger(ctx).Warn("remote actions are left for the next run", "server", server.Name, "error", err)
-	}
-}
-
-// outOfReach says that an action failed for a reason of the whole server: the next one would wait as long, and try the same login.
-func outOfReach(err error) bool {
-	return errors.Is(err, ftpclient.ErrUnreachable) || errors.Is(err, ftpclient.ErrLoginRefused) || errors.Is(err, ftpclient.ErrBusy)
-}
-
-// act does one remote action, but only to the very version that was collected: a file that changed since is new data. What is done is what the
-// configuration says now, not what it said when the file was collected.
-func (t *Tiger) act(ctx context.Context, server config.Server, options ftpclient.Options, action catalog.RemoteAction) error {
-	return t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
-		size, modified, err := conn.Stat(ctx, action.RawPath)
-		if errors.Is(err, ftpclient.ErrNotFound) {
-			return nil // somebody was faster, or an earlier attempt did it
-		}
-		if err != nil {
-			return err
-		}
-		if !isSameVersion(action, size, modified) {
-			return nil // the next listing brings it as a new version
-		}
-		if server.After.Action == config.AfterDelete {
-			return conn.Delete(ctx, action.RawPath)
-		}
-		if err := conn.MakeDir(ctx, server.After.Move); err != nil {
-			return err
-		}
-		return conn.Rename(ctx, action.RawPath, path.Join(server.After.Move, path.Base(action.RawPath)))
-	})
-}
-
-// isSameVersion compares a file with the version that was listed. A listed time with seconds is MLSD's, in UTC as MDTM's is; LIST has minutes or
-// days, in a zone that nobody tells, so there the size must do.
-func isSameVersion(action catalog.RemoteAction, size int64, modified time.Time) bool {
-	comparable := action.ModTime.Second() != 0 && !modified.IsZero()
-	return size == action.Size && (!comparable || modified.Truncate(time.Second).Equal(action.ModTime.Truncate(time.Second)))
 }
 
 // closeServer closes the server's books: what is still pending failed for the run's reason, the row is written, the stage is empty, the idle

@@ -34,6 +34,7 @@ const (
 	UnknownServer     = "UnknownServer"
 	UnknownRun        = "UnknownRun"
 	TwoFileSystems    = "TwoFileSystems"
+	DirectoryReserved = "DirectoryReserved"
 	DiskFull          = "DiskFull"
 	SyncFailed        = "SyncFailed"
 	ArchiveUnreadable = "ArchiveUnreadable"
@@ -63,6 +64,7 @@ var classes = []class{
 	{sentinel: ftpclient.ErrProtocol, name: ProtocolError},
 	{sentinel: ftpclient.ErrUnreachable, name: ServerUnreachable},
 	{sentinel: warehouse.ErrTwoFileSystems, name: TwoFileSystems, final: true},
+	{sentinel: warehouse.ErrReserved, name: DirectoryReserved, final: true},
 	{sentinel: warehouse.ErrSync, name: SyncFailed, final: true}, // see ErrSync: never retried
 	{sentinel: archive.ErrSource, name: ArchiveUnreadable},
 	{sentinel: archive.ErrDestination, name: StageUnwritable},

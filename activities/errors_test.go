@@ -49,6 +49,7 @@ var errorTable = []classified{
 	{sentinel: ftpclient.ErrProtocol, name: "ProtocolError", reason: "protocol_error"},
 	{sentinel: ftpclient.ErrUnreachable, name: "ServerUnreachable", reason: "server_unreachable", gone: true},
 	{sentinel: warehouse.ErrTwoFileSystems, name: "TwoFileSystems", reason: "two_file_systems", final: true},
+	{sentinel: warehouse.ErrReserved, name: "DirectoryReserved", reason: "directory_reserved", final: true},
 	{sentinel: warehouse.ErrSync, name: "SyncFailed", reason: "sync_failed", final: true},
 	{sentinel: archive.ErrSource, name: "ArchiveUnreadable", reason: "archive_unreadable"},
 	{sentinel: archive.ErrDestination, name: "StageUnwritable", reason: "stage_unwritable"},

@@ -71,8 +71,12 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
 		return err
 	}
 	var listing ftpclient.Listing
+	dir, err := options.Encode(server.Path)
+	if err != nil {
+		return err
+	}
 	err = t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
-		listing, err = conn.List(ctx, ftpclient.ListQuery{Dir: server.Path, Recursive: server.Recursive})
+		listing, err = conn.List(ctx, ftpclient.ListQuery{Dir: dir, Recursive: server.Recursive})
 		return err
 	})
 	if errors.Is(err, ftpclient.ErrNotFound) {

@@ -3,8 +3,10 @@ package activities
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,4 +171,20 @@ func TestAfterCollectingAsConfiguredNow(t *testing.T) {
 	s.collect("collect/wednesday")
 	assert.Empty(t, tree(t, s.remote))
 	assert.Equal(t, map[string]string{"a.csv": "alpha"}, tree(t, filepath.Join(filepath.Dir(s.remote), "sorted")))
+}
+
+// TestMovedFilesKeepTheirPredecessors: many servers rename over what is there.
+func TestMovedFilesKeepTheirPredecessors(t *testing.T) {
+	s := newSite(t, ", after: {move: /sorted}", "")
+	sorted := filepath.Join(filepath.Dir(s.remote), "sorted")
+	s.put("a.csv", "monday")
+	s.put("north/a.csv", "elsewhere")
+	s.collect(run1)
+	s.put("a.csv", "tuesday, longer")
+	s.collect(run2)
+	assert.Empty(t, tree(t, s.remote))
+	moved := tree(t, sorted)
+	assert.Len(t, moved, 3)
+	assert.ElementsMatch(t, []string{"monday", "elsewhere", "tuesday, longer"}, slices.Collect(maps.Values(moved)))
+	assert.Equal(t, "tuesday, longer", moved["a~3.csv"])
 }

@@ -56,3 +56,16 @@ func isASCII(s string) bool {
 	}
 	return true
 }
+
+// Encode returns the bytes by which the server knows a name that people wrote. A name that its charset cannot express is an error.
+func (o Options) Encode(name string) (string, error) {
+	names, err := newCharset(o.Encoding)
+	if err != nil || names.utf8() || isASCII(name) {
+		return name, err
+	}
+	raw, err := names.enc.NewEncoder().String(name)
+	if err != nil {
+		return "", fmt.Errorf("server %s: %q cannot be written in %s: %w", o.Name, name, o.Encoding, err)
+	}
+	return raw, nil
+}

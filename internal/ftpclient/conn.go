@@ -228,6 +228,19 @@ func (c *Conn) Stat(ctx context.Context, rawPath string) (size int64, modified t
 	return size, modified, err
 }
 
+// Exists tells whether there is a file of that name. A server that says no has answered: the connection stays usable.
+func (c *Conn) Exists(ctx context.Context, rawPath string) (exists bool, err error) {
+	err = c.onPath(ctx, rawPath, func() error {
+		_, err := c.size(rawPath)
+		exists = err == nil
+		if err != nil && errors.Is(c.describe(rawPath, err), ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return exists, err
+}
+
 // size asks SIZE. The reply is parsed here: the library stumbles over a blank at its end.
 func (c *Conn) size(rawPath string) (int64, error) {
 	size, err := int64(0), guard(func() error { _, err := c.lib.FileSize(rawPath); return err })
