@@ -42,7 +42,9 @@ var helpers = map[string]func() int{
 	"stubborn": func() int {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
-		select {}
+		for { // select {} is a deadlock to the runtime where there is no cgo, and ends the program
+			time.Sleep(time.Hour)
+		}
 	},
 	// "parent" starts an obedient child and reports its process ID.
 	"parent": func() int {
