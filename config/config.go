@@ -32,6 +32,8 @@ type Warehouse struct {
 	// Root holds zip/, unzip/, stage/ and state/. It is absolute after Load; in the file, a relative one is relative to the
 	// directory of the configuration file.
 	Root string `yaml:"root" json:"root"`
+
+	rootAt position // where Root was written
 }
 
 // TLS says whether and how the connection to a server is encrypted.
@@ -125,6 +127,12 @@ const DataFile = "file"
 // Eagle says how an eagle reaches the warehouse.
 type Eagle struct {
 	Data string `yaml:"data" json:"data"`
+}
+
+// WarehouseError returns what is wrong with the warehouse itself as an error at the place where its root was written.
+func (c *Config) WarehouseError(err error) error {
+	at := c.Warehouse.rootAt
+	return &Error{Path: c.Path, Line: at.line, Column: at.column, Message: err.Error(), Hint: "correct warehouse.root, or what is mounted there"}
 }
 
 // ServerNames returns the names of all servers, sorted.

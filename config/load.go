@@ -121,7 +121,7 @@ func (d *decoder) servers(config *Config, base Server, servers entry) {
 const noServersHint = `list them below "servers:", each as "name: {host: address}"`
 
 func (d *decoder) warehouseFields(w *Warehouse) []field {
-	return []field{{"root", d.text(&w.Root, checkLocalPath)}}
+	return []field{{"root", noting(&w.rootAt, d.text(&w.Root, checkLocalPath))}}
 }
 
 func (d *decoder) serverFields(s *Server) []field {

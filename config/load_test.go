@@ -39,6 +39,7 @@ func TestDefaults(t *testing.T) {
 	want := defaults()
 	want.Path = config.Path
 	want.Warehouse.Root = filepath.Join(filepath.Dir(config.Path), "data")
+	want.Warehouse.rootAt = config.Warehouse.rootAt
 	want.Servers["branch-001"] = Server{
 		Name: "branch-001", Host: "10.0.0.1", Port: 21, User: "anonymous", Path: "/", TLS: "none", Encoding: "utf-8",
 		Connections: 5, ConnectTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second,

@@ -80,6 +80,7 @@ servers: {branch-001: {}}
 func TestRefused(t *testing.T) {
 	config := writeFile(t, "talon.yaml", []byte(settings))
 	broken := writeFile(t, "talon.yaml", []byte("servers:\n  a: {hots: x}\n"))
+	noWarehouse := writeFile(t, "talon.yaml", []byte("warehouse: {root: talon.yaml}\nservers: {a: {host: h}}\n"))
 	missing := filepath.Join(t.TempDir(), "nowhere.yaml")
 	t.Setenv("TALON_TEST_PASSWORD", "")
 	require.NoError(t, os.Unsetenv("TALON_TEST_PASSWORD"))
@@ -93,6 +94,7 @@ func TestRefused(t *testing.T) {
 		"command":          {[]string{"extrakt"}, []string{`unknown command "extrakt"`, "Did you mean this?", "extract"}},
 		"no configuration": {[]string{"--config", missing}, []string{missing}},
 		"configuration":    {[]string{"--config", broken}, []string{broken + ":2:7: ", "hots", "host"}},
+		"warehouse":        {[]string{"--config", noWarehouse}, []string{noWarehouse + ":1:19: ", "warehouse.root"}},
 		"password":         {[]string{"--config", config, "--role", "tiger"}, []string{"TALON_TEST_PASSWORD", config + ":2:"}},
 	} {
 		t.Run(name, func(t *testing.T) { start(t.Context(), test.args...).unusable(t, test.words...) })

@@ -113,7 +113,7 @@ func (h *host) open(ctx context.Context) error {
 		return err
 	}
 	if h.warehouse, err = warehouse.Open(h.config.Warehouse.Root); err != nil {
-		return err
+		return h.config.WarehouseError(err)
 	}
 	h.closers = append(h.closers, func() { _ = h.warehouse.Close() })
 	if h.options.name == "" {

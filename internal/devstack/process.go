@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -247,7 +248,8 @@ func exitText(err error) string {
 	return err.Error()
 }
 
-// LogTail returns the last lines of the process's log file, indented under a headline, or "" if there is none.
+// LogTail returns the last lines of the process's log file, indented under a headline, or "" if there is none. Of a program that ended in a panic it
+// returns the panic instead of the end of its stack.
 func (p *Process) LogTail() string {
 	written, err := p.readLog(logTailMaxRead)
 	text := strings.TrimSpace(string(written))
@@ -255,7 +257,11 @@ func (p *Process) LogTail() string {
 		return ""
 	}
 	lines := strings.Split(text, "\n")
-	lines = lines[max(0, len(lines)-logTailLines):]
+	first := max(0, len(lines)-logTailLines)
+	if i := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "panic: ") }); i >= 0 {
+		first = i
+	}
+	lines = lines[first:min(len(lines), first+logTailLines)]
 	return fmt.Sprintf("\n  the last lines of %s:\n    %s", p.logFile, strings.Join(lines, "\n    "))
 }
 

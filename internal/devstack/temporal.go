@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,22 +78,48 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 	if opts.Retention == 0 {
 		opts.Retention = DefaultRetention
 	}
+	t := &Temporal{}
+	err := t.tryToStart(ctx, func() error {
+		t.opts = opts
+		return t.choosePorts()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// tryToStart prepares and starts the server, more than once if it loses a race for a port.
+func (t *Temporal) tryToStart(ctx context.Context, prepare func() error) error {
 	var failures []error
 	for range temporalStartTries {
-		t := &Temporal{opts: opts}
-		if err := t.choosePorts(); err != nil {
-			return nil, err
+		if err := prepare(); err != nil {
+			return err
 		}
 		err := t.start(ctx)
 		if err == nil {
-			return t, nil
+			return nil
 		}
 		failures = append(failures, err)
-		if !strings.Contains(err.Error(), "address already in use") || (opts.Port != 0 && opts.UIPort != 0) {
+		if !t.lostPortRace() {
 			break
 		}
 	}
-	return nil, errors.Join(failures...)
+	return errors.Join(failures...)
+}
+
+// lostPortRace tells from the server's log that somebody else took a port in the moment between its choice and its use: one that was chosen here, or
+// one of those that the server chooses for its own parts, which may end it with a panic.
+func (t *Temporal) lostPortRace() bool {
+	if t.process == nil {
+		return false
+	}
+	log, err := t.process.readLog(0)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc([]string{"address already in use", "failed assigning ephemeral port", "failed to assign a free port"},
+		func(trouble string) bool { return bytes.Contains(log, []byte(trouble)) })
 }
 
 func (t *Temporal) choosePorts() (err error) {
@@ -295,5 +322,5 @@ func (t *Temporal) Restart(ctx context.Context) error {
 	if err := t.Stop(); err != nil && !errors.Is(err, ErrKilled) {
 		return err
 	}
-	return t.start(ctx)
+	return t.tryToStart(ctx, func() error { return nil })
 }
