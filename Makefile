@@ -7,7 +7,7 @@ export CGO_ENABLED := 0
 TOOLS := $(CURDIR)/.cache/bin
 PACKAGES := ./...
 
-.PHONY: help build run test race lint fmt histories clean
+.PHONY: help build run temporal test race lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,10 +19,13 @@ run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CON
 	go build -trimpath -o bin/ ./internal/devstack/cmd/devstack
 	bin/devstack $(if $(ONCE),--once) $(if $(CONFIG),--config $(CONFIG))
 
-test: build ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
+	go run ./internal/devstack/cmd/devstack --cli
+
+test: build temporal ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
 	go test -timeout 25m $(PACKAGES)
 
-race: build ## run every test under the race detector (needs a C compiler)
+race: build temporal ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck
@@ -34,7 +37,7 @@ lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, st
 fmt: $(TOOLS)/gofumpt ## format the code
 	$(TOOLS)/gofumpt -w .
 
-histories: build ## record new workflow histories for the replay tests, from a real server (see workflows/testdata/README.md)
+histories: build temporal ## record new workflow histories for the replay tests, from a real server (see workflows/testdata/README.md)
 	TALON_RECORD_HISTORIES=1 go test -count=1 -timeout 20m -run TestRecordHistories -v ./internal/e2e/
 
 $(TOOLS)/staticcheck: tools/go.mod

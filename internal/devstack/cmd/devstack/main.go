@@ -33,6 +33,7 @@ var errInterrupted = errors.New("interrupted")
 type options struct {
 	config string // the user's configuration; "": the demo
 	once   bool   // do not stay after the result
+	cli    bool   // only find or build the Temporal CLI
 	dir    string // data directory
 	bin    string // directory of worker and starter
 	cache  string // directory for the Temporal CLI
@@ -47,6 +48,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.config, "config", "", "collect from the servers of this configuration instead of the demo's")
 	flags.BoolVar(&o.once, "once", false, "stop everything after the result; so it is anyway without a terminal")
+	flags.BoolVar(&o.cli, "cli", false, "only find the Temporal CLI, or build it, and print its path")
 	flags.StringVar(&o.dir, "dir", "", "data directory (default ./data/demo, cleaned by each run; with --config ./data/run, kept)")
 	flags.StringVar(&o.bin, "bin", "bin", "directory with the programs worker and starter")
 	flags.StringVar(&o.cache, "cache", "", "directory that keeps the Temporal CLI once it is built (default: talon in the user's cache)")
@@ -84,7 +86,11 @@ func run(opts options) int {
 	s := &session{options: opts, out: os.Stdout, died: make(chan error, maxChildren)}
 	ctx, release := s.watchSignals()
 	defer release()
-	code, err := s.play(ctx)
+	play := s.play
+	if opts.cli {
+		play = s.findCLI
+	}
+	code, err := play(ctx)
 	if ctx.Err() != nil {
 		fmt.Fprintln(s.out, "\nstopping everything; Ctrl-C again kills it")
 	}

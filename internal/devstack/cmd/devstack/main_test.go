@@ -357,3 +357,11 @@ func TestOnATerminalItStaysUntilCtrlC(t *testing.T) {
 	assert.Equal(t, exitDeviation, s.exitCode(t), "the outcome, although it was interrupted later")
 	s.nothingIsLeft(t)
 }
+
+func TestOnlyTheCLIIsFound(t *testing.T) {
+	s := newStack(t, "", "--cli")
+	s.start(t)
+	assert.Zero(t, s.exitCode(t))
+	assert.Contains(t, s.text(t), "Temporal CLI: "+temporalCLI(t))
+	assert.NoDirExists(t, filepath.Join(s.dir, "data"), "nothing else was begun")
+}

@@ -100,8 +100,22 @@ func (s *session) prepare(context.Context) (err error) {
 // program returns the path of one of Talon's programs.
 func (s *session) program(name string) string { return filepath.Join(s.bin, name) }
 
+// findCLI is all that a test run needs: the minutes of a first build pass where they can be seen.
+func (s *session) findCLI(ctx context.Context) (int, error) {
+	cli, err := s.temporalCLI(ctx)
+	if err != nil {
+		return s.failure(ctx), err
+	}
+	fmt.Fprintln(s.out, "Temporal CLI:", cli)
+	return 0, nil
+}
+
+func (s *session) temporalCLI(ctx context.Context) (string, error) {
+	return devstack.FindOrBuildCLI(ctx, devstack.CLIOptions{ToolsDir: s.tools, CacheDir: s.cache, Log: s.out})
+}
+
 func (s *session) startTemporal(ctx context.Context) error {
-	cli, err := devstack.FindOrBuildCLI(ctx, devstack.CLIOptions{ToolsDir: s.tools, CacheDir: s.cache, Log: s.out})
+	cli, err := s.temporalCLI(ctx)
 	if err != nil {
 		return err
 	}
