@@ -94,9 +94,25 @@ func move(ctx context.Context, conn *ftpclient.Conn, rawPath, dir string) error 
 	}
 }
 
-// isSameVersion compares a file with the version that was listed. A listed time with seconds is MLSD's, in UTC as MDTM's is; LIST has minutes or
-// days, in a zone that nobody tells, so there the size must do.
+// Zones that a LIST time may be in: offsets are whole quarters of an hour, at most fourteen hours from UTC.
+const (
+	zoneStep = 15 * time.Minute
+	zoneMost = 14 * time.Hour
+)
+
+// isSameVersion compares a file with the version that was listed, as far as the server tells: MDTM is in UTC (RFC 3659 section 3), as MLSD's times
+// are, but LIST has minutes or days in a zone that nobody names. A server without MDTM leaves only the size.
 func isSameVersion(action catalog.RemoteAction, size int64, modified time.Time) bool {
-	comparable := action.ModTime.Second() != 0 && !modified.IsZero()
-	return size == action.Size && (!comparable || modified.Truncate(time.Second).Equal(action.ModTime.Truncate(time.Second)))
+	if size != action.Size || modified.IsZero() || action.ModTime.IsZero() {
+		return size == action.Size
+	}
+	apart := modified.Truncate(min(max(action.Precision, time.Second), time.Minute)).Sub(action.ModTime.Truncate(time.Second)).Abs()
+	switch {
+	case action.Precision <= time.Second:
+		return apart == 0
+	case action.Precision <= time.Minute:
+		return apart <= zoneMost && apart%zoneStep == 0
+	default:
+		return apart <= zoneMost+action.Precision
+	}
 }

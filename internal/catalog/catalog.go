@@ -112,6 +112,8 @@ type RemoteAction struct {
 	Action  string // "delete" | "move"
 	Size    int64
 	ModTime time.Time
+	// Precision of ModTime, as in Listed.
+	Precision time.Duration
 }
 
 // ServerRow is the outcome of one server in one run.

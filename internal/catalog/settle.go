@@ -138,13 +138,13 @@ func insertPageArchive(ctx context.Context, tx *sql.Tx, p Page, f Settled) (Arch
 		p.Decompression, f.LocalPath))
 }
 
-const remoteActionsQuery = `SELECT id, raw_path, remote_action, size, mtime FROM files
+const remoteActionsQuery = `SELECT id, raw_path, remote_action, size, mtime, precision FROM files
 WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`
 
 // RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.
 func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) ([]RemoteAction, error) {
 	actions, err := query(ctx, c.reader, func(row scanner) (a RemoteAction, err error) {
-		return a, row.Scan(&a.FileID, &a.RawPath, &a.Action, &a.Size, instant{&a.ModTime})
+		return a, row.Scan(&a.FileID, &a.RawPath, &a.Action, &a.Size, instant{&a.ModTime}, &a.Precision)
 	}, remoteActionsQuery, server, limit)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: remote actions on %s: %w", server, err)
