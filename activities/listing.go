@@ -22,6 +22,7 @@ const (
 	reasonNotRegular          = "not_regular"
 	reasonUnreadableDirectory = "unreadable_directory"
 	reasonTooDeep             = "too_deep"
+	reasonNoSize              = "no_size"
 	reasonUnparsedLine        = "unparsed_line"
 )
 
@@ -32,6 +33,7 @@ var specials = map[string]struct{ reason, detail string }{
 	"unsafe_name": {reasonUnsafeName, "the name holds bytes that cannot be sent to an FTP server"},
 	"unreadable":  {reasonUnreadableDirectory, "a directory that the server does not open: what is in it is unknown"},
 	"too_deep":    {reasonTooDeep, "a directory below the deepest level that is listed: what is in it is unknown"},
+	"no_size":     {reasonNoSize, "neither the listing nor SIZE tells its size: what is fetched could not be checked"},
 }
 
 // pageNameBytes bounds the file names of a page, which travel in payloads.
@@ -70,13 +72,17 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
 	if err != nil {
 		return err
 	}
-	var listing ftpclient.Listing
+	var found listing
 	dir, err := options.Encode(server.Path)
 	if err != nil {
 		return err
 	}
 	err = t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
-		listing, err = conn.List(ctx, ftpclient.ListQuery{Dir: dir, Recursive: server.Recursive})
+		found = listing{}
+		found.Summary, err = conn.List(ctx, ftpclient.ListQuery{Dir: dir, Recursive: server.Recursive}, func(entry ftpclient.Entry) error {
+			found.entries = append(found.entries, entry)
+			return nil
+		})
 		return err
 	})
 	if errors.Is(err, ftpclient.ErrNotFound) {
@@ -85,15 +91,21 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
 	if err != nil {
 		return err
 	}
-	listed, excluded := judge(server, listing, time.Now())
+	listed, excluded := judge(server, found, time.Now())
 	_, err = t.Catalog.PlanListing(ctx, in.Run, in.Server, listed, excluded)
 	return err
 }
 
+// listing is all that a server's directory holds.
+type listing struct {
+	ftpclient.Summary
+	entries []ftpclient.Entry
+}
+
 // judge decides for every line of a listing whether it is wanted, left for later or refused. Lines that nobody understood are refused with the line
 // itself: a listing never gets shorter in silence.
-func judge(server config.Server, listing ftpclient.Listing, now time.Time) (listed []catalog.Listed, excluded int) {
-	for _, entry := range listing.Entries {
+func judge(server config.Server, found listing, now time.Time) (listed []catalog.Listed, excluded int) {
+	for _, entry := range found.entries {
 		relative := relativePath(server.Path, entry.Path)
 		if !wanted(server, entry, relative) {
 			excluded++
@@ -109,7 +121,7 @@ func judge(server config.Server, listing ftpclient.Listing, now time.Time) (list
 		line.State, line.Reason, line.Detail = verdict(server, entry, unsafe, now)
 		listed = append(listed, line)
 	}
-	return append(listed, unparsed(listing)...), excluded
+	return append(listed, unparsed(found)...), excluded
 }
 
 // wanted tells whether a line is part of the collection. A directory that could not be listed is, unless it is excluded as a whole: wanted files
@@ -123,15 +135,15 @@ func wanted(server config.Server, entry ftpclient.Entry, relative string) bool {
 }
 
 // unparsed accounts for the lines that nobody understood. Of very many the engine keeps the first; the others get one row together.
-func unparsed(listing ftpclient.Listing) []catalog.Listed {
+func unparsed(found listing) []catalog.Listed {
 	var lines []catalog.Listed
-	for i, line := range listing.Unparsed {
+	for i, line := range found.Unparsed {
 		lines = append(lines, catalog.Listed{
 			RawPath: "unparsed line " + strconv.Itoa(i+1) + ": " + line, Path: printable(line), Line: line, State: catalog.StateRefused,
 			Reason: reasonUnparsedLine, Detail: "this line of the listing could not be understood",
 		})
 	}
-	if more := listing.Lines - len(listing.Entries) - listing.Noise - listing.Duplicates - len(lines); more > 0 {
+	if more := found.UnparsedLines - len(found.Unparsed); more > 0 {
 		text := fmt.Sprintf("%d more unparsed lines", more)
 		lines = append(lines, catalog.Listed{
 			RawPath: text, Path: text, State: catalog.StateRefused, Reason: reasonUnparsedLine,

@@ -39,7 +39,7 @@ func TestCollectsATree(t *testing.T) {
 				s.write(t, path, content)
 			}
 			c := dial(t, opt)
-			l, err := c.List(ctx, ftpclient.ListQuery{Dir: "/outgoing", Recursive: true})
+			l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/outgoing", Recursive: true})
 			require.NoError(t, err)
 			got := map[string]string{}
 			for _, e := range l.Entries {
@@ -66,7 +66,7 @@ func TestListTimes(t *testing.T) {
 		s, opt := startReal(t, func(s *realServer) { s.settings.DisableMLST = mode == "LIST" })
 		s.write(t, "/a", "x")
 		require.NoError(t, s.fs.Chtimes("/a", when, when))
-		l, err := dial(t, opt).List(ctx, ftpclient.ListQuery{})
+		l, err := dial(t, opt).ListAll(ctx, ftpclient.ListQuery{})
 		require.NoError(t, err)
 		require.Len(t, l.Entries, 1)
 		assert.Equal(t, when.Truncate(precision), l.Entries[0].ModTime, mode)
@@ -78,13 +78,13 @@ func TestListNonRecursiveAndMissing(t *testing.T) {
 	s, opt := startReal(t, nil)
 	s.write(t, "/out/a", "1")
 	s.write(t, "/out/sub/b", "2")
-	l, err := dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/out/"})
+	l, err := dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/out/"})
 	require.NoError(t, err)
 	require.Len(t, l.Entries, 1)
 	assert.Equal(t, "/out/a", l.Entries[0].RawPath)
 	assert.Equal(t, 1, l.Noise)
 
-	_, err = dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/nowhere"})
+	_, err = dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/nowhere"})
 	require.ErrorIs(t, err, ftpclient.ErrNotFound)
 	assert.Contains(t, err.Error(), "branch-001")
 	assert.Contains(t, err.Error(), "/nowhere")
@@ -95,15 +95,15 @@ func TestListRelativeToHome(t *testing.T) {
 	s.write(t, "/out/a", "1")
 	c := dial(t, opt)
 	for range 2 { // the second time the connection has moved
-		l, err := c.List(ctx, ftpclient.ListQuery{Dir: "out"})
+		l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "out"})
 		require.NoError(t, err)
 		require.Len(t, l.Entries, 1)
 		assert.Equal(t, "/out/a", l.Entries[0].RawPath)
 	}
 	c = dial(t, opt)
-	_, err := c.List(ctx, ftpclient.ListQuery{Dir: "/out"})
+	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/out"})
 	require.NoError(t, err)
-	_, err = c.List(ctx, ftpclient.ListQuery{Dir: "out"})
+	_, err = c.ListAll(ctx, ftpclient.ListQuery{Dir: "out"})
 	require.ErrorIs(t, err, ftpclient.ErrUnreachable, "nobody knows any more where home is")
 }
 
@@ -112,14 +112,14 @@ func TestListCaps(t *testing.T) {
 	for i := range 4 {
 		s.write(t, fmt.Sprintf("/out/d%d/e/f", i), "x")
 	}
-	l, err := dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxDepth: 1})
+	l, err := dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxDepth: 1})
 	require.NoError(t, err)
 	require.Len(t, l.Entries, 4)
 	assert.Equal(t, "too_deep", l.Entries[0].Special)
 
-	_, err = dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxEntries: 7})
+	_, err = dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxEntries: 7})
 	require.ErrorIs(t, err, ftpclient.ErrTooMany)
-	l, err = dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxEntries: 12})
+	l, err = dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true, MaxEntries: 12})
 	require.NoError(t, err)
 	assert.Len(t, l.Entries, 4)
 }
@@ -131,7 +131,7 @@ func TestGBKNames(t *testing.T) {
 	s.write(t, raw, "data")
 	s.write(t, "/\xff\xff", "undecodable")
 	c := dial(t, opt)
-	l, err := c.List(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+	l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
 	require.NoError(t, err)
 	paths := map[string]string{}
 	for _, e := range l.Entries {
@@ -192,7 +192,7 @@ func TestPathsThatCannotBeSent(t *testing.T) {
 		assert.ErrorIs(t, c.Rename(ctx, "/ok", path), ftpclient.ErrProtocol, "%q", path)
 	}
 	assert.True(t, c.Usable(), "nothing was sent")
-	_, err := c.List(ctx, ftpclient.ListQuery{Dir: "/a\nb"})
+	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/a\nb"})
 	assert.ErrorIs(t, err, ftpclient.ErrProtocol)
 }
 
@@ -231,7 +231,7 @@ func TestTLS(t *testing.T) {
 			s.write(t, "/empty", "")
 			opt.TLS, opt.RootCAs = mode, roots
 			c := dial(t, opt)
-			l, err := c.List(ctx, ftpclient.ListQuery{Dir: "/"})
+			l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
 			require.NoError(t, err)
 			require.Len(t, l.Entries, 2)
 			for _, e := range l.Entries {
@@ -246,7 +246,7 @@ func TestTLS(t *testing.T) {
 			_, err = ftpclient.Dial(ctx, opt)
 			require.ErrorIs(t, err, ftpclient.ErrUntrusted)
 			opt.InsecureSkipVerify = true
-			_, err = dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/"})
+			_, err = dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
 			require.NoError(t, err)
 		})
 	}

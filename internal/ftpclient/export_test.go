@@ -1,6 +1,10 @@
 package ftpclient
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // SetClock replaces the pool's clock.
 func (p *Pool) SetClock(now func() time.Time) { p.now = now }
@@ -38,3 +42,26 @@ func IsHeading(line string) bool { return isHeading(line) }
 
 // Classify names the sentinel of a reply.
 func Classify(command string, code int, text string) error { return classify(command, code, text) }
+
+// Listing is a whole listing, for tests that look at it at leisure.
+type Listing struct {
+	Summary
+	Entries []Entry
+}
+
+// ListAll collects what List visits.
+func (c *Conn) ListAll(ctx context.Context, q ListQuery) (Listing, error) {
+	var l Listing
+	var err error
+	l.Summary, err = c.List(ctx, q, func(e Entry) error {
+		l.Entries = append(l.Entries, e)
+		return nil
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	if counted := len(l.Entries) + l.Noise + l.Duplicates + l.UnparsedLines; counted != l.Lines || l.Summary.Entries != len(l.Entries) {
+		return l, fmt.Errorf("the listing does not add up: %+v", l.Summary)
+	}
+	return l, nil
+}

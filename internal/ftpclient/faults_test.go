@@ -202,7 +202,7 @@ func TestFirstCommandsOfATransfer(t *testing.T) {
 		_, err := c.Retrieve(ctx, "/a b", 5, io.Discard)
 		require.NoError(t, err)
 	}
-	_, err := c.List(ctx, ftpclient.ListQuery{Dir: "/-x"})
+	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/-x"})
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	eventually(t, func() bool { return sc.sent("QUIT") == 1 }, "QUIT")
@@ -259,7 +259,7 @@ func TestListAccountsForEveryLine(t *testing.T) {
 		"-rw-r--r-- 1 u g ? Jan  5  2024 no size",
 	}, "\r\n") + "\r\n"
 	l, err := dial(t, startScript(t, reactions{"LIST": send(listing, "226 done")}).options()).
-		List(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true})
+		ListAll(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true})
 	require.NoError(t, err)
 	specials := map[string]string{}
 	for _, e := range l.Entries {
@@ -279,7 +279,7 @@ func TestListAccountsForEveryLine(t *testing.T) {
 func TestUnparsedLinesAreCappedButCounted(t *testing.T) {
 	listing := strings.Repeat("???\r\n", ftpclient.MaxUnparsed+50)
 	l, err := dial(t, startScript(t, reactions{"LIST": send(listing, "226 done")}).options()).
-		List(ctx, ftpclient.ListQuery{Dir: "/"})
+		ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
 	require.NoError(t, err)
 	assert.Len(t, l.Unparsed, ftpclient.MaxUnparsed)
 	assert.Equal(t, ftpclient.MaxUnparsed+50, l.Lines)
@@ -293,7 +293,7 @@ func TestListMLSD(t *testing.T) {
 		"type=file;size=7; /out/full path\r\n" +
 		"type=dir; /out\r\n"
 	sc := startScript(t, reactions{"FEAT": mlst, "MLSD": send(listing, "226 done")})
-	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/out"})
+	l, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/out"})
 	require.NoError(t, err)
 	require.Len(t, l.Entries, 4)
 	assert.Equal(t, "/out/a", l.Entries[0].RawPath)
@@ -310,7 +310,7 @@ func TestMLSDThatIsOnlyAnnounced(t *testing.T) {
 		"LIST": send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "226 done"),
 	})
 	c := dial(t, sc.options())
-	l, err := c.List(ctx, ftpclient.ListQuery{Dir: "/"})
+	l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
 	require.NoError(t, err)
 	assert.Len(t, l.Entries, 1)
 	assert.True(t, c.Usable())
@@ -344,7 +344,7 @@ func TestUnreadableSubdirectoryIsReportedNotSkipped(t *testing.T) {
 			}
 		},
 	})
-	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+	l, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
 	require.NoError(t, err)
 	specials := map[string]string{}
 	for _, e := range l.Entries {
@@ -356,7 +356,7 @@ func TestUnreadableSubdirectoryIsReportedNotSkipped(t *testing.T) {
 	assert.Equal(t, 5, l.Lines)
 	assert.Equal(t, 1, l.Noise)
 
-	_, err = dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/hollow"})
+	_, err = dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/hollow"})
 	assert.ErrorIs(t, err, ftpclient.ErrDenied)
 }
 
@@ -371,7 +371,7 @@ func TestNoPartOfATreeIsTakenForTheWhole(t *testing.T) {
 		},
 		"LIST": send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\ndrwxr-xr-x 2 u g 1 Jan  5  2024 sub\r\n", "226 done"),
 	})
-	l, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+	l, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
 	require.ErrorIs(t, err, ftpclient.ErrUnreachable)
 	assert.Empty(t, l.Entries)
 }
@@ -394,7 +394,7 @@ func TestListFaults(t *testing.T) {
 			if strings.HasPrefix(name, "mute") {
 				opt.IdleTimeout = patience
 			}
-			l, err := dial(t, opt).List(ctx, ftpclient.ListQuery{Dir: "/"})
+			l, err := dial(t, opt).ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
 			require.ErrorIs(t, err, c.want)
 			assert.Empty(t, l.Entries)
 		})
@@ -446,7 +446,7 @@ func TestCancelClosesWhatItWaitsFor(t *testing.T) {
 		"listing": {reactions{"LIST": nil}, func(ctx context.Context, opt ftpclient.Options) error {
 			c, err := ftpclient.Dial(ctx, opt)
 			if err == nil {
-				_, err = c.List(ctx, ftpclient.ListQuery{})
+				_, err = c.ListAll(ctx, ftpclient.ListQuery{})
 			}
 			return err
 		}, "LIST"},

@@ -57,6 +57,7 @@ const (
 	DefaultIdleTimeout    = 60 * time.Second
 	DefaultMaxDepth       = 32
 	DefaultMaxEntries     = 1_000_000
+	DefaultMaxDirectories = 100_000
 )
 
 // Options describe one server. They are comparable: a pooled connection serves only the very options it was made with.
@@ -101,32 +102,47 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Entry is one line of a listing that names a file.
+// Entry is one line of a listing that names a file, or a directory that could not be looked into.
 type Entry struct {
 	RawPath string    // the server's bytes, joined to the directory that was asked for with "/"
 	Path    string    // RawPath decoded for people (and for local names); a part that cannot be decoded stays raw
-	Size    int64     // bytes
-	ModTime time.Time // UTC with MLSD, else the server's wall clock taken as UTC; zero if the server does not tell
+	Size    int64     // bytes; -1 with Special "no_size"
+	ModTime time.Time // UTC if Zoned, else the server's wall clock taken as UTC; zero if the server does not tell
+	// Zoned: ModTime is a moment, because the server gave it in UTC (MLSD, RFC 3659 section 2.3) or with an offset (LIST in
+	// the style of ls --full-time). What a wall clock means depends on where the server stands, which FTP does not tell.
+	Zoned bool
 	// Precision of ModTime: a second with MLSD, else a minute, or a day for old files; 0 if ModTime is zero. A file that
 	// turns half a year old goes from a minute to a day in LIST although nothing happened to it.
 	Precision time.Duration
 	Line      string // the raw line, as received, without its line end
 	// Special is "" for a regular file; else why it cannot be fetched: "symlink", "special" (device, pipe, …),
-	// "unsafe_name" (no command can carry the name), "unreadable" (a directory that the server does not open),
-	// "too_deep" (a directory below ListQuery.MaxDepth).
+	// "unsafe_name" (no command can carry the name), "unreadable" (a directory that the server does not open, or whose
+	// listing broke off: what else is in it is unknown), "too_deep" (a directory below ListQuery.MaxDepth), "no_size" (a
+	// file whose size neither the listing nor SIZE tells: what is fetched could not be checked).
 	Special string
 }
 
-// Listing is everything a directory tree was said to hold. Every received line is in exactly one of Entries, Unparsed or
-// Noise ("total 12", ".", "..", empty lines, directories that were descended into or were not asked for), or counted in
-// Duplicates.
-type Listing struct {
-	Entries    []Entry
-	Unparsed   []string // lines nobody could make sense of, as received (capped at MaxUnparsed; Lines stays exact)
-	Lines      int      // lines received in all
-	Noise      int
-	Duplicates int // lines that repeat a path already listed
+// Summary adds up a listing. Every line that was received is counted once:
+//
+//	Lines == Entries + Noise + Duplicates + UnparsedLines
+//
+// A directory's line is noise if the directory was read or, without ListQuery.Recursive, was not asked for; it is an
+// Entry if it could not be read (Special "unreadable", "too_deep"). What the server sends after the last line end of a
+// directory is a line, too, if the final reply is a success; else it is half of one, and not counted.
+type Summary struct {
+	Entries       int // calls of visit
+	Lines         int // lines received, over all directories
+	Noise         int // "total 12", ".", "..", empty lines, directories
+	Duplicates    int // lines that repeat a path already listed
+	UnparsedLines int // lines nobody could make sense of
+	// Unparsed are the first MaxUnparsed of these, as received, the longer ones cut to MaxUnparsedBytes.
+	Unparsed    []string
+	Command     string // how the server was asked: "MLSD" or "LIST"
+	Directories int    // directories read to their end, the one that was asked for included
 }
 
-// MaxUnparsed caps Listing.Unparsed.
-const MaxUnparsed = 100
+// Caps of Summary.Unparsed.
+const (
+	MaxUnparsed      = 100
+	MaxUnparsedBytes = 1024
+)

@@ -38,6 +38,7 @@ type item struct {
 	kind      kind
 	size      int64
 	modified  time.Time
+	zoned     bool
 	precision time.Duration
 }
 

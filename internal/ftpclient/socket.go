@@ -1,27 +1,18 @@
 package ftpclient
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
 )
 
-const (
-	// maxReply bounds what a server may answer to one command; the library reads a line of any length into memory.
-	maxReply = 1 << 20
-	// maxListing bounds the text of one directory.
-	maxListing = 128 << 20
-)
+// maxReply bounds what a server may answer to one command; the library reads a line of any length into memory.
+const maxReply = 1 << 20
 
-var (
-	errLongReply   = errors.New("reply is longer than a megabyte")
-	errLongListing = errors.New("directory listing is longer than 128 MiB")
-)
+var errLongReply = errors.New("reply is longer than a megabyte")
 
 // wire makes and owns the sockets of one Conn. The library neither takes a context nor sets deadlines, so both live here.
 type wire struct {
@@ -172,39 +163,4 @@ func (s *socket) fail(err error) error {
 func (s *socket) Close() error {
 	s.wire.forget(s)
 	return s.Conn.Close()
-}
-
-// capture keeps the raw text of a listing. complete says that the data connection was read to its end.
-type capture struct {
-	text     bytes.Buffer
-	complete bool
-}
-
-// dataConn carries one file or listing. A listing goes into its capture and the library sees an empty one: it would drop
-// every line it cannot parse.
-type dataConn struct {
-	net.Conn
-	capture *capture
-}
-
-func (d *dataConn) Read(p []byte) (int, error) {
-	if d.capture == nil {
-		return d.Conn.Read(p)
-	}
-	n, err := d.capture.text.ReadFrom(io.LimitReader(d.Conn, maxListing+1))
-	switch {
-	case err != nil:
-		return 0, err
-	case n > maxListing:
-		return 0, errLongListing
-	}
-	d.capture.complete = true
-	return 0, io.EOF
-}
-
-// Close never fails: whether a transfer succeeded is said by the bytes and by the final reply, and the library would mix
-// an error from here into that reply.
-func (d *dataConn) Close() error {
-	_ = d.Conn.Close() // see above
-	return nil
 }
