@@ -36,54 +36,6 @@ type Warehouse struct {
 	rootAt position // where Root was written
 }
 
-// TLS says whether and how the connection to a server is encrypted.
-type TLS string
-
-// The ways to talk to an FTP server (RFC 4217; implicit TLS is the older practice, on port 990).
-const (
-	TLSNone     TLS = "none"
-	TLSExplicit TLS = "explicit"
-	TLSImplicit TLS = "implicit"
-)
-
-// Server is one FTP server, in effect: its own entry over the defaults.
-type Server struct {
-	Name           string        `yaml:"-" json:"-"` // its key below "servers"
-	Host           string        `yaml:"host" json:"host"`
-	Port           int           `yaml:"port" json:"port"`
-	User           string        `yaml:"user" json:"user"`
-	Password       Secret        `yaml:"password" json:"password"`
-	Path           string        `yaml:"path" json:"path"` // remote directory
-	TLS            TLS           `yaml:"tls" json:"tls"`
-	Encoding       string        `yaml:"encoding" json:"encoding"` // charset of file names, in lower case
-	Connections    int           `yaml:"connections" json:"connections"`
-	ConnectTimeout time.Duration `yaml:"connect_timeout" json:"connect_timeout"` // bounds dialling, TLS and login together
-	IdleTimeout    time.Duration `yaml:"idle_timeout" json:"idle_timeout"`       // bounds every single read and write
-	Include        []string      `yaml:"include" json:"include"`                 // globs; see Wants
-	Exclude        []string      `yaml:"exclude" json:"exclude"`                 // globs; see Wants
-	Recursive      bool          `yaml:"recursive" json:"recursive"`
-	MinAge         time.Duration `yaml:"min_age" json:"min_age"` // younger files wait for the next run
-	After          After         `yaml:"after" json:"after"`
-
-	hostAt, afterAt position // where these were written, here or in the defaults
-}
-
-// AfterAction is what becomes of a remote file that was collected.
-type AfterAction string
-
-// The things that can be done with a remote file after it is safe in the warehouse and in the catalog.
-const (
-	AfterKeep   AfterAction = "keep"
-	AfterDelete AfterAction = "delete"
-	AfterMove   AfterAction = "move"
-)
-
-// After is AfterKeep, AfterDelete, or AfterMove with a target.
-type After struct {
-	Action AfterAction `yaml:"action" json:"action"`
-	Move   string      `yaml:"move,omitempty" json:"move,omitempty"` // absolute remote directory; only with AfterMove
-}
-
 // Collect bounds one collection run.
 type Collect struct {
 	Deadline       time.Duration `yaml:"deadline" json:"deadline"`               // then a run reports what is still running
@@ -91,6 +43,7 @@ type Collect struct {
 	Window         int           `yaml:"window" json:"window"`                   // servers at work at once in one run
 	Page           int           `yaml:"page" json:"page"`                       // files per page of a listing
 	SmallFile      Size          `yaml:"small_file" json:"small_file"`           // up to here a local activity fetches a file first
+	Bandwidth      Size          `yaml:"bandwidth" json:"bandwidth"`             // bytes per second of one worker, all servers together; 0: no limit
 }
 
 // Schedule says how often the scheduled run starts.
@@ -165,22 +118,5 @@ func defaults() *Config {
 			Deadline:      48 * time.Hour,
 		},
 		Eagle: Eagle{Data: DataFile},
-	}
-}
-
-// defaultServer returns what holds for a server of which neither its entry nor the defaults of the file say anything. Its
-// port is open until TLS is known.
-func defaultServer() Server {
-	return Server{
-		User:           "anonymous",
-		Path:           "/",
-		TLS:            TLSNone,
-		Encoding:       "utf-8",
-		Connections:    5,
-		ConnectTimeout: 15 * time.Second,
-		IdleTimeout:    30 * time.Second,
-		Include:        []string{"*"},
-		Recursive:      true,
-		After:          After{Action: AfterKeep},
 	}
 }

@@ -236,6 +236,16 @@ func plainText(n ast.Node) (string, bool) {
 // check tells what is wrong with a text, as an Error without a place, or nil.
 type check func(text string) *Error
 
+// optional is verify for a setting that "" takes back.
+func optional(verify check) check {
+	return func(text string) *Error {
+		if text == "" {
+			return nil
+		}
+		return verify(text)
+	}
+}
+
 // text sets a string that passes the check.
 func (d *decoder) text(target *string, verify check) setter {
 	return func(e entry) {

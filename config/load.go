@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
@@ -51,14 +52,11 @@ func decode(path, directory string, text []byte) (*Config, error) {
 const exampleHint = "begin with a copy of talon.example.yaml"
 
 func unreadableFile(path string, err error) *Error {
-	reason, hint := err, "name a file that this user can read"
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		reason = pathError.Err
-	}
+	hint := "name a file that this user can read"
 	if errors.Is(err, fs.ErrNotExist) {
 		hint = exampleHint
 	}
-	return &Error{Path: path, Message: fmt.Sprintf("cannot read the configuration (%v)", reason), Hint: hint}
+	return &Error{Path: path, Message: fmt.Sprintf("cannot read the configuration (%v)", reason(err)), Hint: hint}
 }
 
 // document decodes the whole file. The defaults come first, wherever they stand, for every server starts from them.
@@ -101,6 +99,7 @@ func (d *decoder) servers(config *Config, base Server, servers entry) {
 	if len(entries) == 0 {
 		d.add(servers.at, "there are no servers", noServersHint)
 	}
+	encrypted := false
 	for _, e := range entries {
 		if !validServerName(e.key) {
 			d.add(e.keyAt, "this cannot be the name of a server", "use 1 to 100 letters, digits, dots, underscores and hyphens")
@@ -111,10 +110,14 @@ func (d *decoder) servers(config *Config, base Server, servers entry) {
 			continue
 		}
 		server := base
-		server.Name = e.key
+		server.Name, server.at.tlsOwn = e.key, position{}
 		d.mapping(e.value, d.serverFields(&server))
 		d.checkServer(&server, e.keyAt)
 		config.Servers[e.key] = server
+		encrypted = encrypted || server.TLS != TLSNone
+	}
+	if base.at.tlsOwn != (position{}) && !encrypted {
+		d.warnings.add(base.at.tlsOwn, "the defaults have tls_* keys, but no server has TLS", idleTLSHint)
 	}
 }
 
@@ -125,22 +128,66 @@ func (d *decoder) warehouseFields(w *Warehouse) []field {
 }
 
 func (d *decoder) serverFields(s *Server) []field {
+	return slices.Concat(d.connectionFields(s), d.transferFields(s), d.selectionFields(s))
+}
+
+// connectionFields are about reaching a server.
+func (d *decoder) connectionFields(s *Server) []field {
+	tlsKey := func(at *position, set setter) setter { return noting(&s.at.tlsOwn, noting(at, set)) }
 	return []field{
-		{"host", noting(&s.hostAt, d.text(&s.Host, checkHost))},
+		{"host", noting(&s.at.host, d.text(&s.Host, checkHost))},
 		{"port", number(d, &s.Port, 1, 65535)},
 		{"user", d.text(&s.User, checkCommandText)},
 		{"password", d.secret(&s.Password)},
 		{"path", d.text(&s.Path, checkCommandText)},
 		{"tls", choice(d, &s.TLS, TLSNone, TLSExplicit, TLSImplicit)},
+		{"tls_verify", tlsKey(&s.at.tlsVerify, d.boolean(&s.TLSVerify))},
+		{"tls_ca", tlsKey(&s.at.tlsCA, d.localFile(&s.TLSCA))},
+		{"tls_cert", tlsKey(&s.at.tlsCert, d.localFile(&s.TLSCert))},
+		{"tls_key", tlsKey(&s.at.tlsKey, d.localFile(&s.TLSKey))},
+		{"tls_min", tlsKey(&s.at.tlsMin, d.tlsVersion(&s.TLSMin, false))},
+		{"tls_max", tlsKey(&s.at.tlsMax, d.tlsVersion(&s.TLSMax, true))},
+		{"tls_name", noting(&s.at.tlsOwn, d.text(&s.TLSName, optional(checkHost)))},
+		{"proxy", d.proxy(&s.Proxy)},
+		{modeKey, d.mode},
+		{"passive", choice(d, &s.Passive, PassiveAuto, PassiveEPSV, PassivePASV)},
+		{"trust_data_host", d.boolean(&s.TrustDataHost)},
+		{"min_data_port", number(d, &s.MinDataPort, 1, 65535)},
+	}
+}
+
+// transferFields are about talking to it.
+func (d *decoder) transferFields(s *Server) []field {
+	return []field{
 		{"encoding", d.charset(&s.Encoding)},
 		{"connections", number(d, &s.Connections, 1, 64)},
 		{"connect_timeout", d.duration(&s.ConnectTimeout, time.Millisecond)},
 		{"idle_timeout", d.duration(&s.IdleTimeout, time.Millisecond)},
-		{"include", d.include(&s.Include)},
-		{"exclude", d.list(&s.Exclude, checkGlob)},
+		{"min_rate", noting(&s.at.minRate, d.size(&s.MinRate, 0))},
+		{"bandwidth", noting(&s.at.bandwidth, d.size(&s.Bandwidth, 0))},
+		{"listing", choice(d, &s.Listing, ListingAuto, ListingMLSD, ListingLIST)},
+		{"timezone", d.timezone(&s.Timezone)},
+	}
+}
+
+// selectionFields are about which files are collected, and what becomes of them.
+func (d *decoder) selectionFields(s *Server) []field {
+	return []field{
 		{"recursive", d.boolean(&s.Recursive)},
-		{"min_age", d.duration(&s.MinAge, 0)},
-		{"after", noting(&s.afterAt, d.after(&s.After))},
+		{"max_depth", number(d, &s.MaxDepth, 1, maxDepth)},
+		{"include", d.include(&s.Include)},
+		{"exclude", d.list(&s.Exclude, checkPattern)},
+		{"min_age", noting(&s.at.minAge, d.duration(&s.MinAge, 0))},
+		{"max_age", noting(&s.at.maxAge, d.duration(&s.MaxAge, 0))},
+		{"min_size", noting(&s.at.minSize, d.size(&s.MinSize, 0))},
+		{"max_size", noting(&s.at.maxSize, d.size(&s.MaxSize, 0))},
+		{"done_marker", noting(&s.at.doneMarker, d.text(&s.DoneMarker, optional(checkMarker)))},
+		{"stable", d.duration(&s.Stable, 0)},
+		{"max_files", number(d, &s.MaxFiles, 0, maxLimit)},
+		{"max_bytes", d.size(&s.MaxBytes, 0)},
+		{"baseline", d.baseline(&s.Baseline)},
+		{"on_shrink", choice(d, &s.OnShrink, ShrinkReport, ShrinkIgnore)},
+		{"after", noting(&s.at.after, d.after(&s.After))},
 	}
 }
 
@@ -151,6 +198,7 @@ func (d *decoder) collectFields(c *Collect, deadlineAt *position) []field {
 		{"window", number(d, &c.Window, 1, maxWindow)},
 		{"page", number(d, &c.Page, 1, maxPage)},
 		{"small_file", d.size(&c.SmallFile, 0)},
+		{"bandwidth", d.size(&c.Bandwidth, 0)},
 	}
 }
 

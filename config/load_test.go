@@ -1,12 +1,14 @@
 package config
 
 import (
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,11 +44,13 @@ func TestDefaults(t *testing.T) {
 	want.Warehouse.rootAt = config.Warehouse.rootAt
 	want.Servers["branch-001"] = Server{
 		Name: "branch-001", Host: "10.0.0.1", Port: 21, User: "anonymous", Path: "/", TLS: "none", Encoding: "utf-8",
-		Connections: 5, ConnectTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second,
-		Include: []string{"*"}, Recursive: true, After: After{Action: AfterKeep}, hostAt: position{1, 30},
+		TLSVerify: true, TLSMin: tls.VersionTLS12, TLSName: "10.0.0.1", Passive: "auto", MinDataPort: 1024,
+		Connections: 5, ConnectTimeout: 15 * time.Second, IdleTimeout: 30 * time.Second, MinRate: 100, Listing: "auto",
+		Include: []string{"*"}, Recursive: true, MaxDepth: 32, Baseline: Baseline{Mode: BaselineCollect}, OnShrink: "report",
+		After: After{Action: AfterKeep}, at: places{host: position{1, 30}},
 	}
 	assert.Equal(t, want, config)
-	assert.Equal(t, Collect{12 * time.Minute, 512, 128, 500, 1 << 20}, config.Collect)
+	assert.Equal(t, Collect{12 * time.Minute, 512, 128, 500, 1 << 20, 0}, config.Collect)
 	assert.Equal(t, Schedule{15 * time.Minute, 10 * time.Second}, config.Schedule)
 }
 
@@ -250,8 +254,9 @@ func tagged(t *testing.T, value any, library string) []string {
 // other than that of its key.
 func TestEveryFieldHasItsKey(t *testing.T) {
 	for name, section := range sections() {
-		assert.Equal(t, keys(section.fields), tagged(t, section.filled, "yaml"), name)
-		assert.Equal(t, keys(section.fields), tagged(t, section.filled, "json"), name)
+		settings := slices.DeleteFunc(keys(section.fields), func(key string) bool { return key == modeKey }) // it sets nothing
+		assert.Equal(t, settings, tagged(t, section.filled, "yaml"), name)
+		assert.Equal(t, settings, tagged(t, section.filled, "json"), name)
 	}
 	assert.Equal(t, []string{"warehouse", "servers", "collect", "schedule", "extract", "eagle"}, tagged(t, Config{}, "yaml"))
 }
@@ -270,9 +275,9 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	assert.Equal(t, want.Eagle, config.Eagle)
 
 	server, plain := config.Servers["branch-001"], defaultServer()
-	plain.Name, plain.Host, plain.Port = "branch-001", "10.0.0.1", 21
+	plain.Name, plain.Host, plain.Port, plain.TLSName = "branch-001", "10.0.0.1", 21, "10.0.0.1"
 	plain.User, plain.Password, plain.Path = "collector", server.Password, "/outgoing" // these have to be an example
-	plain.Exclude, plain.hostAt, plain.afterAt = []string{}, server.hostAt, server.afterAt
+	plain.Exclude, plain.at = []string{}, server.at
 	assert.Equal(t, plain, server)
 
 	written := exampleKeys(t)

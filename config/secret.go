@@ -69,27 +69,32 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + masked + `"`),
 // MarshalYAML returns "***".
 func (Secret) MarshalYAML() (any, error) { return masked, nil }
 
-// ResolveSecrets reads the passwords of every server and of extract.passwords from where the file says they are. The error
-// names, for each that cannot be had, the place in the file and what to do. Call it once, before the Config is shared.
+// ResolveSecrets reads the passwords of every server, of its proxy and of extract.passwords from where the file says they are,
+// and the files of TLS. The error names, for each that cannot be had, the place in the file and what to do. Call it once,
+// before the Config is shared.
 func (c *Config) ResolveSecrets() error {
-	return c.resolve(append(c.serverSecrets(), c.Extract.Passwords...))
+	found := problems{path: c.Path}
+	c.resolve(append(c.serverSecrets(), c.Extract.Passwords...), &found)
+	c.resolveTLS(&found)
+	return found.err()
 }
 
 // ResolveExtractSecrets is ResolveSecrets for extract.passwords alone: an eagle has no business with the servers' passwords.
 func (c *Config) ResolveExtractSecrets() error {
-	return c.resolve(c.Extract.Passwords)
+	found := problems{path: c.Path}
+	c.resolve(c.Extract.Passwords, &found)
+	return found.err()
 }
 
 func (c *Config) serverSecrets() []Secret {
-	secrets := make([]Secret, 0, len(c.Servers))
+	secrets := make([]Secret, 0, 2*len(c.Servers))
 	for _, server := range c.Servers {
-		secrets = append(secrets, server.Password)
+		secrets = append(secrets, server.Password, server.Proxy.Password)
 	}
 	return secrets
 }
 
-func (c *Config) resolve(secrets []Secret) error {
-	found := problems{path: c.Path}
+func (c *Config) resolve(secrets []Secret, found *problems) {
 	tried := map[*heldSecret]bool{}
 	for _, secret := range secrets {
 		if secret.held == nil || secret.held.known || tried[secret.held] {
@@ -100,7 +105,6 @@ func (c *Config) resolve(secrets []Secret) error {
 			found.add(secret.held.at, problem.Message, problem.Hint)
 		}
 	}
-	return found.err()
 }
 
 // resolve follows the reference; an Error without a place tells why it leads nowhere.
@@ -129,20 +133,15 @@ func readEnv(name string) (string, *Error) {
 
 // readSecretFile returns the content of a file without the line end that editors and echo leave behind.
 func readSecretFile(name string) (string, *Error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return "", unreadable(name, err)
-	}
-	defer file.Close() //nolint:errcheck // nothing was written
-	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err != nil {
-		return "", unreadable(name, err)
-	}
-	if len(content) > maxSecretFile {
+	content, err := readLimited(name, maxSecretFile)
+	if errors.Is(err, errTooLarge) {
 		return "", &Error{
 			Message: fmt.Sprintf("password file %q is too large for a password", name),
 			Hint:    "name the file that holds nothing but the password",
 		}
+	}
+	if err != nil {
+		return "", unreadable(name, err)
 	}
 	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	if value == "" {
@@ -156,11 +155,7 @@ func unreadable(name string, err error) *Error {
 	if errors.Is(err, fs.ErrNotExist) {
 		hint = "create it, correct the path (a relative one starts at the configuration file), or use {env: NAME}"
 	}
-	reason := err
-	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
-		reason = pathError.Err
-	}
-	return &Error{Message: fmt.Sprintf("cannot read password file %q (%v)", name, reason), Hint: hint}
+	return &Error{Message: fmt.Sprintf("cannot read password file %q (%v)", name, reason(err)), Hint: hint}
 }
 
 // checkedSecret refuses what would end the command that carries the password (CR, LF) or be cut off (NUL).

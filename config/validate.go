@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"path"
 	"path/filepath"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"unicode"
 
@@ -18,7 +21,8 @@ const (
 	maxWindow = 1000    // Temporal allows 2,000 pending children; above a few hundred they are slower, not faster
 	maxPage   = 500     // files whose results still fit one payload and one history
 	maxBatch  = 64      // archives whose results still fit one payload
-	maxLimit  = 1 << 30 // no archive has more of anything that is counted
+	maxLimit  = 1 << 30 // no archive has more of anything that is counted, and no run more files
+	maxDepth  = 1000    // directories within directories
 )
 
 // checkCommandText guards what becomes part of an FTP command: a line break would begin the next command (RFC 959, 4.1).
@@ -78,7 +82,53 @@ func (d *decoder) local(name string) string {
 	return filepath.Join(d.directory, name)
 }
 
-// checkGlob accepts what Wants understands.
+// modeKey is no setting: there is one mode. The key is there to tell those who look for the other.
+const modeKey = "mode"
+
+func (d *decoder) mode(e entry) {
+	const hint = "write passive, or remove the key"
+	switch text, ok := plainText(e.value); {
+	case !ok:
+		d.addWrongType(e, "passive", hint)
+	case text == "active":
+		d.add(e.at, "active mode is not offered: the server would have to open connections into the bank's network, through "+
+			"firewalls and address translation", "ask for passive mode on the server, and "+hint)
+	case text != "passive":
+		d.add(e.at, fmt.Sprintf("mode cannot be %.60q", text), hint)
+	}
+}
+
+// checkMarker accepts a pattern of DoneMarker.
+var checkMarker = checkPlaceholders("{name}.done", placeholderName, placeholderStem)
+
+// checkPattern accepts what Wants understands.
+func checkPattern(pattern string) *Error {
+	if text, ok := strings.CutPrefix(pattern, regexpPrefix); ok {
+		return checkExpression(text)
+	}
+	return checkGlob(pattern)
+}
+
+func checkExpression(text string) *Error {
+	if text == "" {
+		return &Error{Message: "this regular expression is empty", Hint: `write one such as 're:^daily/\d{8}\.zip$', or remove it`}
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		reason := "it cannot be understood"
+		if syntaxError, ok := errors.AsType[*syntax.Error](err); ok {
+			reason = syntaxError.Code.String()
+		}
+		return &Error{
+			Message: fmt.Sprintf("%.60q is not a regular expression (%s)", text, reason),
+			Hint:    "see github.com/google/re2/wiki/Syntax; write it in single quotes",
+		}
+	}
+	expressions.Store(text, compiled)
+	return nil
+}
+
+// checkGlob accepts a pattern of path.Match, or one for directories.
 func checkGlob(pattern string) *Error {
 	if strings.Trim(pattern, "/") == "" {
 		return &Error{Message: "this pattern is empty", Hint: `write one such as "*.zip", or remove it`}
@@ -105,7 +155,7 @@ func (d *decoder) include(target *[]string) setter {
 			d.add(e.at, "include is empty, so nothing would be collected", `write ["*"], or remove the key`)
 			return
 		}
-		d.list(target, checkGlob)(e)
+		d.list(target, checkPattern)(e)
 	}
 }
 
@@ -157,16 +207,15 @@ func checkData(text string) *Error {
 	return &Error{Message: "this is no way for an eagle to reach the warehouse", Hint: `use "file"`}
 }
 
-// after sets keep, delete or {move: directory}.
+// after sets keep, delete, {move: directory} or {rename: pattern}.
 func (d *decoder) after(target *After) setter {
-	const hint = "write keep, delete or {move: /directory}"
+	const hint = `write keep, delete, {move: /directory} or {rename: "{name}.collected"}`
 	return func(e entry) {
 		if _, ok := e.value.(ast.MapNode); ok {
-			*target = After{Action: AfterMove}
 			before := len(d.found)
-			d.mapping(e.value, []field{{"move", d.text(&target.Move, checkMoveTarget)}})
-			if target.Move == "" && len(d.found) == before {
-				d.add(e.at, "after is an empty mapping", hint)
+			*target = d.afterMapping(e)
+			if target.Action == "" && len(d.found) == before {
+				d.add(e.at, "after needs one thing to do", hint)
 			}
 			return
 		}
@@ -179,6 +228,24 @@ func (d *decoder) after(target *After) setter {
 			d.add(e.at, fmt.Sprintf("after cannot be %.60q", text), hint)
 		}
 	}
+}
+
+// afterMapping returns no action unless the mapping has exactly one.
+func (d *decoder) afterMapping(e entry) After {
+	var after After
+	d.mapping(e.value, []field{
+		{"move", d.text(&after.Move, checkMoveTarget)},
+		{"rename", d.text(&after.Rename, checkPlaceholders("{name}.collected", placeholderName))},
+	})
+	switch {
+	case (after.Move == "") == (after.Rename == ""):
+		return After{}
+	case after.Move != "":
+		after.Action = AfterMove
+	default:
+		after.Action = AfterRename
+	}
+	return after
 }
 
 func checkMoveTarget(text string) *Error {
@@ -270,9 +337,9 @@ func (d *decoder) secrets(target *[]Secret) setter {
 	}
 }
 
-// checkServer checks what only the merged settings of a server show, and settles its port.
+// checkServer checks what only the merged settings of a server show, and settles its port and the name in its certificate.
 func (d *decoder) checkServer(s *Server, at position) {
-	if s.Host == "" && s.hostAt == (position{}) { // one that was refused is told already
+	if s.Host == "" && s.at.host == (position{}) { // one that was refused is told already
 		d.add(at, fmt.Sprintf("server %q has no host", s.Name), "add one: "+s.Name+": {host: address}")
 	}
 	if s.Port == 0 {
@@ -284,9 +351,69 @@ func (d *decoder) checkServer(s *Server, at position) {
 	if s.TLS == TLSImplicit && s.Port == 21 {
 		d.warnings.add(at, fmt.Sprintf("server %q has implicit TLS on port 21", s.Name), "use port 990, or explicit TLS")
 	}
+	s.TLSName = cmp.Or(s.TLSName, s.Host)
+	d.checkTLS(s)
+	d.checkRanges(s)
+	d.checkAfter(s)
+}
+
+// checkTLS checks the tls_* keys against each other. Those that lie idle at a server without TLS are told where they stand at
+// the server itself; in the defaults they are for the others.
+func (d *decoder) checkTLS(s *Server) {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		d.add(later(s.at.tlsCert, s.at.tlsKey), "tls_cert and tls_key belong together", "write both, or none")
+	}
+	if s.TLS == TLSNone {
+		if s.at.tlsOwn != (position{}) {
+			d.warnings.add(s.at.tlsOwn, fmt.Sprintf("server %q has tls_* keys, but no TLS", s.Name), idleTLSHint)
+		}
+		return
+	}
+	if !s.TLSVerify {
+		d.warnings.add(s.at.tlsVerify, fmt.Sprintf("server %q is not verified: anybody can pretend to be it and read the password", s.Name),
+			"name the certificate of its authority with tls_ca instead")
+	}
+	if s.TLSMax != 0 && s.TLSMax < s.TLSMin {
+		d.add(later(s.at.tlsMin, s.at.tlsMax),
+			fmt.Sprintf("tls_max (%s) is older than tls_min (%s)", tlsVersionName(s.TLSMax), tlsVersionName(s.TLSMin)), "swap them, or remove one")
+	}
+}
+
+const idleTLSHint = "write tls: explicit or tls: implicit, or remove them"
+
+// checkRanges checks limits against their counterparts.
+func (d *decoder) checkRanges(s *Server) {
+	if s.MaxAge > 0 && s.MaxAge < s.MinAge {
+		d.add(later(s.at.minAge, s.at.maxAge), fmt.Sprintf("max_age (%v) is shorter than min_age (%v)", s.MaxAge, s.MinAge), noFileHint)
+	}
+	if s.MaxSize > 0 && s.MaxSize < s.MinSize {
+		d.add(later(s.at.minSize, s.at.maxSize), fmt.Sprintf("max_size (%v) is less than min_size (%v)", s.MaxSize, s.MinSize), noFileHint)
+	}
+	if s.Bandwidth > 0 && s.Bandwidth/Size(s.Connections) < s.MinRate {
+		d.add(later(s.at.minRate, s.at.bandwidth),
+			fmt.Sprintf("bandwidth (%v per second) over %d connections is less than min_rate (%v) for each: every transfer would count as stalled",
+				s.Bandwidth, s.Connections, s.MinRate), "raise bandwidth, or lower connections or min_rate")
+	}
+}
+
+const noFileHint = "no file can be both: swap them, or remove one"
+
+// later returns the position that is further down: what is wrong between two settings is told where the second was added.
+func later(a, b position) position {
+	if a.line > b.line || a.line == b.line && a.column > b.column {
+		return a
+	}
+	return b
+}
+
+// checkAfter refuses what would be collected again, or keep others from being collected.
+func (d *decoder) checkAfter(s *Server) {
 	if s.After.Action == AfterMove && s.collects(s.After.Move) {
-		d.add(s.afterAt, fmt.Sprintf("files are moved to %.60q, which is collected itself: they would come again", s.After.Move),
+		d.add(s.at.after, fmt.Sprintf("files are moved to %.60q, which is collected itself: they would come again", s.After.Move),
 			fmt.Sprintf("choose a directory outside of %.60q, or exclude it", s.Path))
+	}
+	if s.After.Action == AfterRename && s.After.Rename == s.DoneMarker {
+		d.add(later(s.at.after, s.at.doneMarker), "a collected file would be renamed to the name of its own marker", "choose another pattern")
 	}
 }
 
