@@ -43,6 +43,19 @@ func TestWants(t *testing.T) {
 			wanted:   []string{"a.zip", "x.zip"},
 			unwanted: []string{"secret.zip", "in/secret-1.zip", "in/x.zip", "a.txt"},
 		},
+		{
+			name:     "a regular expression is searched in the whole path",
+			include:  []string{`re:^daily/\d{8}\.zip$`, "re:invoice", "re:^x/", "*.gz"},
+			exclude:  []string{"re:(?i)draft", "old/"},
+			wanted:   []string{"daily/20260131.zip", "y/invoices/1", "my-invoice.csv", "x/a", "a.gz", "invoice-\xff"},
+			unwanted: []string{"a/daily/20260131.zip", "daily/20260131.zip.part", "daily/2026.zip", "y/x/a", "x/Draft/a", "old/a.gz", "re:"},
+		},
+		{
+			name:     "only at its beginning re: is no part of a glob",
+			include:  []string{"x-re:*"},
+			wanted:   []string{"x-re:1"},
+			unwanted: []string{"x-re"},
+		},
 		{name: "nothing is included by nothing", unwanted: []string{"a.zip"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -109,10 +109,13 @@ func (d *decoder) servers(config *Config, base Server, servers entry) {
 			d.addWrongType(e, "a mapping", "write it as "+e.key+": {host: address}")
 			continue
 		}
-		server := base
+		before, server := len(d.found), base
 		server.Name, server.at.tlsOwn = e.key, position{}
 		d.mapping(e.value, d.serverFields(&server))
 		d.checkServer(&server, e.keyAt)
+		if len(d.found) == before { // what was refused is not in server
+			d.checkTogether(&server)
+		}
 		config.Servers[e.key] = server
 		encrypted = encrypted || server.TLS != TLSNone
 	}

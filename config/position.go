@@ -90,7 +90,10 @@ func readable(text []byte, found *problems) bool {
 	return true
 }
 
-const syntaxHint = "check the indentation (spaces, no tabs), the space after each colon, quotes and brackets"
+const (
+	syntaxHint = "check the indentation (spaces, no tabs), the space after each colon, quotes and brackets"
+	escapeHint = `put text with backslashes into single quotes: 're:\d'`
+)
 
 // quotedSource is where a message of the parser repeats characters of the file. Single brackets and the like are its own.
 var quotedSource = regexp.MustCompile(`\s*(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\\[\]{},:]|\\.)*')`)
@@ -103,6 +106,10 @@ func addSyntaxError(err error, found *problems) {
 		found.add(start, "this is not YAML", syntaxHint)
 		return
 	}
+	hint := syntaxHint
+	if strings.Contains(parserError.GetMessage(), "escape") {
+		hint = escapeHint
+	}
 	message := quotedSource.ReplaceAllString(parserError.GetMessage(), "")
-	found.add(tokenPosition(parserError.GetToken()), "this is not YAML ("+strings.Trim(message, " :")+")", syntaxHint)
+	found.add(tokenPosition(parserError.GetToken()), "this is not YAML ("+strings.Trim(message, " :")+")", hint)
 }

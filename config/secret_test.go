@@ -23,12 +23,13 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	t.Setenv("TALON_TEST_PASSWORD", hunter)
 	config := mustLoad(t, `
 servers:
-  a: {host: h, password: hunter2}
-  b: {host: h, password: {env: TALON_TEST_PASSWORD}}
+  a: {host: h, password: hunter2, proxy: {url: "http://p:1", user: u, password: hunter2}}
+  b: {host: h, password: {env: TALON_TEST_PASSWORD}, proxy: {url: "socks5://p:1", user: u, password: {env: TALON_TEST_PASSWORD}}}
 extract: {passwords: [hunter2, {env: TALON_TEST_PASSWORD}]}
 `)
 	require.NoError(t, config.ResolveSecrets())
 	require.Equal(t, hunter, config.Servers["b"].Password.Reveal())
+	require.Equal(t, hunter, config.Servers["b"].Proxy.Password.Reveal())
 
 	secret := config.Servers["a"].Password
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
@@ -160,7 +161,10 @@ func TestSlipsDoNotRepeatThePassword(t *testing.T) {
 		"password: {env: hunter2", "password: {env: hunter 2}", "password: {hunter2}", "password: {hunter2: x}",
 		"password: {env: X, env: hunter2}", "password: {value: hunter2}", "password: [hunter2]", "password: !<hunter2> x",
 		"{user: x, hunter2}", "{user: x, 'password:hunter2'}", "<<: hunter2", "? hunter2", "password: hunter2\n    password: hunter2",
-		"host: ftp://u:hunter2@h", "host: u:hunter2@h",
+		"host: ftp://u:hunter2@h", "host: u:hunter2@h", "proxy: http://u:hunter2@h:1", "proxy: {url: 'socks5://u:hunter2@h:1'}",
+		"proxy: {url: 'http://h:1', user: u, password: hunter2}", "proxy: u:hunter2@h:1", "proxy: hunter2", "proxy: http://h:hunter2",
+		"proxy: {url: 'http://h:1', user: 'u:hunter2'}", "proxy: {url: 'http://h:1', user: u, password: {hunter2: x}}",
+		"tls_name: ftps://u:hunter2@h",
 	} {
 		t.Run(line, func(t *testing.T) {
 			config, err := decode("talon.yaml", "/", []byte("servers:\n  a:\n    "+line+"\n"))

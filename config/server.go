@@ -35,17 +35,17 @@ type Server struct {
 	Listing        ListingCommand `yaml:"listing" json:"listing"`
 	Timezone       *time.Location `yaml:"timezone" json:"timezone"` // of the times in LIST; nil: unknown, to be learned from MDTM
 	Recursive      bool           `yaml:"recursive" json:"recursive"`
-	MaxDepth       int            `yaml:"max_depth" json:"max_depth"` // directories below Path
-	Include        []string       `yaml:"include" json:"include"`     // globs and "re:" expressions; see Wants
-	Exclude        []string       `yaml:"exclude" json:"exclude"`     // likewise
-	MinAge         time.Duration  `yaml:"min_age" json:"min_age"`     // younger files wait for the next run
-	MaxAge         time.Duration  `yaml:"max_age" json:"max_age"`     // older files are left alone; 0: none are
-	MinSize        Size           `yaml:"min_size" json:"min_size"`   // smaller files are left alone
-	MaxSize        Size           `yaml:"max_size" json:"max_size"`   // larger files are left alone; 0: none are
-	DoneMarker     string         `yaml:"done_marker" json:"done_marker"`
-	Stable         time.Duration  `yaml:"stable" json:"stable"`       // two listings this far apart must agree on a file; 0: one is enough
-	MaxFiles       int            `yaml:"max_files" json:"max_files"` // in one run; 0: no limit
-	MaxBytes       Size           `yaml:"max_bytes" json:"max_bytes"` // in one run; 0: no limit
+	MaxDepth       int            `yaml:"max_depth" json:"max_depth"`     // directories below Path
+	Include        []string       `yaml:"include" json:"include"`         // globs and "re:" expressions; see Wants
+	Exclude        []string       `yaml:"exclude" json:"exclude"`         // likewise
+	MinAge         time.Duration  `yaml:"min_age" json:"min_age"`         // younger files wait for the next run
+	MaxAge         time.Duration  `yaml:"max_age" json:"max_age"`         // older files are left alone; 0: none are
+	MinSize        Size           `yaml:"min_size" json:"min_size"`       // smaller files are left alone
+	MaxSize        Size           `yaml:"max_size" json:"max_size"`       // larger files are left alone; 0: none are
+	DoneMarker     string         `yaml:"done_marker" json:"done_marker"` // such as "{name}.done"; see Marker
+	Stable         time.Duration  `yaml:"stable" json:"stable"`           // two listings this far apart must agree on a file; 0: one is enough
+	MaxFiles       int            `yaml:"max_files" json:"max_files"`     // in one run; 0: no limit
+	MaxBytes       Size           `yaml:"max_bytes" json:"max_bytes"`     // in one run; 0: no limit
 	Baseline       Baseline       `yaml:"baseline" json:"baseline"`
 	OnShrink       OnShrink       `yaml:"on_shrink" json:"on_shrink"`
 	After          After          `yaml:"after" json:"after"`

@@ -352,6 +352,10 @@ func (d *decoder) checkServer(s *Server, at position) {
 		d.warnings.add(at, fmt.Sprintf("server %q has implicit TLS on port 21", s.Name), "use port 990, or explicit TLS")
 	}
 	s.TLSName = cmp.Or(s.TLSName, s.Host)
+}
+
+// checkTogether checks settings of a server against each other.
+func (d *decoder) checkTogether(s *Server) {
 	d.checkTLS(s)
 	d.checkRanges(s)
 	d.checkAfter(s)
