@@ -43,7 +43,7 @@ type Collect struct {
 	Window         int           `yaml:"window" json:"window"`                   // servers at work at once in one run
 	Page           int           `yaml:"page" json:"page"`                       // files per page of a listing
 	SmallFile      Size          `yaml:"small_file" json:"small_file"`           // up to here a local activity fetches a file first
-	Bandwidth      Size          `yaml:"bandwidth" json:"bandwidth"`             // bytes per second of one worker, all servers together; 0: no limit
+	Bandwidth      Size          `yaml:"bandwidth" json:"bandwidth"`             // bytes per second of one worker; 0: no limit
 }
 
 // Schedule says how often the scheduled run starts.

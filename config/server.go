@@ -21,7 +21,7 @@ type Server struct {
 	TLSKey         string         `yaml:"tls_key" json:"tls_key"`       // PEM file, absolute; set if and only if TLSCert is
 	TLSMin         uint16         `yaml:"tls_min" json:"tls_min"`       // tls.VersionTLS10 and so on
 	TLSMax         uint16         `yaml:"tls_max" json:"tls_max"`       // likewise; 0: no limit
-	TLSName        string         `yaml:"tls_name" json:"tls_name"`     // expected in the certificate; Host unless the file says otherwise
+	TLSName        string         `yaml:"tls_name" json:"tls_name"`     // expected in the certificate; Host unless set
 	Proxy          Proxy          `yaml:"proxy" json:"proxy"`
 	Passive        Passive        `yaml:"passive" json:"passive"`
 	TrustDataHost  bool           `yaml:"trust_data_host" json:"trust_data_host"` // data connections go to the address of a PASV reply

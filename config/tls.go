@@ -34,15 +34,6 @@ var tlsVersions = []struct {
 	version uint16
 }{{"1.0", tls.VersionTLS10}, {"1.1", tls.VersionTLS11}, {"1.2", tls.VersionTLS12}, {"1.3", tls.VersionTLS13}}
 
-func tlsVersionName(version uint16) string {
-	for _, known := range tlsVersions {
-		if known.version == version {
-			return known.name
-		}
-	}
-	return "none"
-}
-
 // tlsVersion sets a version of TLS, which a reader may take for a fraction; "none" is 0, where that is allowed.
 func (d *decoder) tlsVersion(target *uint16, none bool) setter {
 	hint := `use "1.2" or "1.3"; for an old server, "1.0" or "1.1"`

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -79,6 +80,9 @@ servers:
 		assert.Equal(t, masked, fmt.Sprintf(verb, both), verb)
 		assert.Equal(t, masked, fmt.Sprintf(verb, *both), verb)
 	}
+	text, err := json.Marshal(both)
+	require.NoError(t, err)
+	assert.Equal(t, `"`+masked+`"`, string(text))
 }
 
 func verifies(material *TLSMaterial, certificate *x509.Certificate) bool {

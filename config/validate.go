@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -379,7 +380,7 @@ func (d *decoder) checkTLS(s *Server) {
 	}
 	if s.TLSMax != 0 && s.TLSMax < s.TLSMin {
 		d.add(later(s.at.tlsMin, s.at.tlsMax),
-			fmt.Sprintf("tls_max (%s) is older than tls_min (%s)", tlsVersionName(s.TLSMax), tlsVersionName(s.TLSMin)), "swap them, or remove one")
+			fmt.Sprintf("tls_max (%s) is older than tls_min (%s)", tls.VersionName(s.TLSMax), tls.VersionName(s.TLSMin)), "swap them, or remove one")
 	}
 }
 
