@@ -18,6 +18,7 @@ type Understood struct {
 	Size       int64
 	Modified   time.Time
 	Precision  time.Duration
+	Zoned      bool
 }
 
 // ParseMLSD and ParseList run the parsers.
@@ -33,7 +34,7 @@ func ParseList(line string, now time.Time) (Understood, bool) {
 func understood(it item, ok bool) (Understood, bool) {
 	names := map[kind]string{kindFile: "file", kindDir: "dir", kindLink: "link", kindSpecial: "special", kindNoise: "noise"}
 	return Understood{
-		Name: it.name, Kind: names[it.kind], Size: it.size, Modified: it.modified, Precision: it.precision,
+		Name: it.name, Kind: names[it.kind], Size: it.size, Modified: it.modified, Precision: it.precision, Zoned: it.zoned,
 	}, ok
 }
 

@@ -317,6 +317,9 @@ func (w *walk) size(rawPath string) (int64, error) {
 
 func (w *walk) add(rawPath string, it item, special string) error {
 	w.sum.Entries++
+	if special != "no_size" {
+		it.size = max(it.size, 0)
+	}
 	err := w.visit(Entry{
 		RawPath: rawPath, Path: w.c.names.decode(rawPath), Size: it.size, ModTime: it.modified, Zoned: it.zoned,
 		Precision: it.precision, Line: it.line, Special: special,
