@@ -11,13 +11,13 @@ const (
 	// maxLine bounds one line of a listing, its line end included. The longest name that common file systems know has 255
 	// bytes; a line of this length is no line but a stream of something else.
 	maxLine = 64 << 10
-	// maxListing bounds the text of one directory.
-	maxListing = 128 << 20
+	// maxListing bounds the text of one directory: DefaultMaxEntries lines of 256 bytes, as MLSD with all its facts has them.
+	maxListing = 256 << 20
 )
 
 var (
 	errLongLine    = errors.New("a line of the directory listing is longer than 64 KiB")
-	errLongListing = errors.New("directory listing is longer than 128 MiB")
+	errLongListing = errors.New("directory listing is longer than 256 MiB")
 )
 
 // capture takes a listing off the data connection, line by line, so that no more of it than one line is ever held.

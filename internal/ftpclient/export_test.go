@@ -66,3 +66,6 @@ func (c *Conn) ListAll(ctx context.Context, q ListQuery) (Listing, error) {
 	}
 	return l, nil
 }
+
+// MaxAsked is for how many files SIZE is asked.
+const MaxAsked = maxAsked

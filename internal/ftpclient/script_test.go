@@ -41,7 +41,7 @@ type session struct {
 }
 
 // startScript runs the server until the test ends. A nil reaction is one that never answers.
-func startScript(t *testing.T, reactions map[string]reaction) *script {
+func startScript(t testing.TB, reactions map[string]reaction) *script {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

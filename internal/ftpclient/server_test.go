@@ -101,7 +101,7 @@ func (s *realServer) write(t *testing.T, path, content string) {
 	require.NoError(t, afero.WriteFile(s.fs, path, []byte(content), 0o644))
 }
 
-func dial(t *testing.T, opt ftpclient.Options) *ftpclient.Conn {
+func dial(t testing.TB, opt ftpclient.Options) *ftpclient.Conn {
 	t.Helper()
 	c, err := ftpclient.Dial(context.Background(), opt)
 	require.NoError(t, err)
@@ -109,7 +109,7 @@ func dial(t *testing.T, opt ftpclient.Options) *ftpclient.Conn {
 	return c
 }
 
-func eventually(t *testing.T, condition func() bool, what string) {
+func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, condition, 20*time.Second, time.Millisecond, what)
 }
