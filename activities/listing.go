@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 	"strconv"
 	"strings"
@@ -92,8 +93,19 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput) error {
 		return err
 	}
 	listed, excluded := judge(server, found, time.Now())
-	_, err = t.Catalog.PlanListing(ctx, in.Run, in.Server, listed, excluded)
+	_, err = t.Catalog.PlanListing(ctx, in.Run, in.Server, inOrder(listed), catalog.PlanOptions{Excluded: func() int { return excluded }})
 	return err
+}
+
+// inOrder reads lines that are in memory as a listing that cannot fail.
+func inOrder(listed []catalog.Listed) iter.Seq2[catalog.Listed, error] {
+	return func(yield func(catalog.Listed, error) bool) {
+		for _, line := range listed {
+			if !yield(line, nil) {
+				return
+			}
+		}
+	}
 }
 
 // listing is all that a server's directory holds.

@@ -39,10 +39,48 @@ type Listed struct {
 	// Precision of ModTime: LIST has minutes, and for files older than half a year only days. Times that agree in the coarser precision
 	// of two listings are the same: a file must not look changed because it got old.
 	Precision time.Duration
-	Line      string // raw listing line
-	State     State
-	Reason    string
-	Detail    string
+	// Alias is the same moment as the server's other kind of listing would show it, zero if unknown: LIST has the wall clock of a zone that
+	// nobody names, MLSD has UTC (RFC 3659 section 2.3). A file that is known under it is the same file. It is not kept.
+	Alias time.Time
+	Line  string // raw listing line
+	// Marker is the raw path of the done-marker that lies beside the file, "" if none does.
+	Marker string
+	State  State
+	Reason string
+	Detail string
+}
+
+// Reasons of what a plan itself defers.
+const (
+	ReasonNotStable = "not_stable" // it has not looked the same for long enough
+	ReasonOverQuota = "over_quota" // the run takes no more of the server
+)
+
+// PlanOptions say what is to become of the lines of a listing beyond what they say themselves. The zero value takes them as they are.
+type PlanOptions struct {
+	// Excluded tells how many files of the server were kept out of the listing. It is asked once the listing has been read; nil is none.
+	Excluded func() int
+	Baseline Baseline
+	// MaxFiles and MaxBytes bound what the run collects of the server, 0 does not: the oldest files first, then by raw path. What is over
+	// is deferred with ReasonOverQuota. One file is always allowed, however large: it would wait for ever.
+	MaxFiles int
+	MaxBytes int64
+	// Stable is how long a file must have had one size and modification time before it is collected; until then it is deferred with
+	// ReasonNotStable. 0 asks for no proof.
+	Stable time.Duration
+	Now    time.Time // the present if zero
+}
+
+// Baseline says which files of a server's first listing ever are adopted: known from then on, in that version, without being collected.
+type Baseline struct {
+	Adopt  bool      // all of them
+	Before time.Time // those modified before, if not zero; a file without a modification time is not
+}
+
+// Plan is the outcome of PlanListing.
+type Plan struct {
+	Books    Books
+	Unstable int // of the deferred: those that are not stable yet
 }
 
 // Books are the counts of one server in one run. Listed = Unchanged + Deferred + Refused + Failed + Collected + Pending.
@@ -55,7 +93,8 @@ type Books struct {
 	Failed    int   `json:"failed"`
 	Collected int   `json:"collected"`
 	Pending   int   `json:"pending"`
-	Bytes     int64 `json:"bytes"` // of the collected files
+	Bytes     int64 `json:"bytes"`             // of the collected files
+	Adopted   int   `json:"adopted,omitempty"` // of the unchanged files: those that this run adopted
 }
 
 // Add adds other's counts to b.
@@ -69,6 +108,7 @@ func (b *Books) Add(other Books) {
 	b.Collected += other.Collected
 	b.Pending += other.Pending
 	b.Bytes += other.Bytes
+	b.Adopted += other.Adopted
 }
 
 // Entry is a listed file that is new, changed, deferred or refused in one run.
@@ -79,8 +119,8 @@ type Entry struct {
 	Listed
 }
 
-// Settled is what became of an entry of a page. State is StateCollected (then SHA256, Size, LocalPath are set),
-// StateDeferred, StateRefused or StateFailed (then Reason and Detail).
+// Settled is what became of an entry of a page. State is StateCollected (then SHA256, Size, LocalPath are set, and Detail is a note
+// for people, if there is one), StateDeferred, StateRefused or StateFailed (then Reason and Detail).
 type Settled struct {
 	EntryID   int64
 	State     State
@@ -99,7 +139,7 @@ type Page struct {
 	ZipDir string // absolute
 	// Decompression is the ID of the decompress workflow that the page's archives are for.
 	Decompression string
-	// RemoteAction is what is to be done on the server with each collected file: "" | "delete" | "move".
+	// RemoteAction is what is to be done on the server with each collected file: "" | "delete" | "move" | "rename".
 	RemoteAction string
 	UnzipDir     string // absolute, where the page's archives are to be unpacked
 	Files        []Settled
@@ -109,7 +149,8 @@ type Page struct {
 type RemoteAction struct {
 	FileID  int64
 	RawPath string
-	Action  string // "delete" | "move"
+	Marker  string // raw path of the done-marker beside the file, as in Listed
+	Action  string // "delete" | "move" | "rename"
 	Size    int64
 	ModTime time.Time
 	// Precision of ModTime, as in Listed.
@@ -126,6 +167,7 @@ type ServerRow struct {
 	Books      Books     `json:"books"`
 	BufferPath string    `json:"buffer_path,omitempty"`
 	Leftovers  int       `json:"leftovers,omitempty"` // staged files of dead attempts removed
+	Warnings   []string  `json:"warnings,omitempty"`  // sentences for people; the first maxWarnings are kept
 	Start      time.Time `json:"start_time,omitzero"`
 	End        time.Time `json:"end_time,omitzero"`
 }

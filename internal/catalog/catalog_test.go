@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +44,7 @@ func dump(t *testing.T, c *Catalog) string {
 	var b strings.Builder
 	for _, table := range []string{
 		"runs", "run_servers", "listings", "entries", "files", "archives", "layers", "members", "refusals",
+		"baselines", "adopted", "observations", "behaviours",
 	} {
 		rows, err := c.reader.QueryContext(t.Context(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")
 		require.NoError(t, err)
@@ -88,11 +90,28 @@ func lines(names ...string) []Listed {
 	return all
 }
 
+// each reads lines as a listing that goes well.
+func each(listed []Listed) iter.Seq2[Listed, error] {
+	return func(yield func(Listed, error) bool) {
+		for _, l := range listed {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
 func planIn(t *testing.T, c *Catalog, run string, listed []Listed) Books {
 	t.Helper()
-	books, err := c.PlanListing(t.Context(), run, testServer, listed, 0)
+	return planWith(t, c, run, listed, PlanOptions{}).Books
+}
+
+func planWith(t *testing.T, c *Catalog, run string, listed []Listed, opt PlanOptions) Plan {
+	t.Helper()
+	plan, err := c.PlanListing(t.Context(), run, testServer, each(listed), opt)
 	require.NoError(t, err)
-	return books
+	assertBalanced(t, plan.Books)
+	return plan
 }
 
 func pendingIn(t *testing.T, c *Catalog, run string) []Entry {

@@ -27,10 +27,11 @@ var migrations embed.FS
 
 // Catalog is an open catalog. It is safe for concurrent use, within a process and between processes of one host.
 type Catalog struct {
+	dir    string  // where the catalog is, and where there is room for what is too much for memory
 	writer *sql.DB // one connection: writers of this process queue in memory instead of polling for the file's lock
 	reader *sql.DB
 	// What runs once for each file is compiled once: parsing SQL would cost more than the query.
-	oneEntry, placeOwner *sql.Stmt
+	oneEntry, placeOwner, sift *sql.Stmt
 }
 
 // Open opens the catalog at path, creates it if need be and brings its schema up to date. A catalog that a newer Talon has
@@ -48,6 +49,7 @@ func (c *Catalog) open(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	c.dir = filepath.Dir(path)
 	if err := createFile(path); err != nil {
 		return err
 	}
@@ -73,14 +75,17 @@ func (c *Catalog) compile(ctx context.Context) (err error) {
 	if c.oneEntry, err = c.reader.PrepareContext(ctx, entryQuery+`WHERE e.id = ?`); err != nil {
 		return err
 	}
-	c.placeOwner, err = c.reader.PrepareContext(ctx, localPathQuery)
+	if c.placeOwner, err = c.reader.PrepareContext(ctx, localPathQuery); err != nil {
+		return err
+	}
+	c.sift, err = c.reader.PrepareContext(ctx, siftQuery)
 	return err
 }
 
 // Close closes the catalog. Calls that are under way fail.
 func (c *Catalog) Close() error {
 	var errs []error
-	for _, statement := range []*sql.Stmt{c.oneEntry, c.placeOwner} {
+	for _, statement := range []*sql.Stmt{c.oneEntry, c.placeOwner, c.sift} {
 		if statement != nil {
 			errs = append(errs, statement.Close())
 		}

@@ -15,7 +15,7 @@ func TestSettlePendingFailsOnlyWhatIsPending(t *testing.T) {
 		{RawPath: "/b", Path: "b", Size: 2, ModTime: time.Unix(1, 0), State: StateDeferred, Reason: "too_young"},
 	}
 	for _, server := range []string{"s1", "s2"} {
-		_, err := c.PlanListing(t.Context(), "run", server, listed, 0)
+		_, err := c.PlanListing(t.Context(), "run", server, each(listed), PlanOptions{})
 		require.NoError(t, err)
 	}
 	require.NoError(t, c.SettlePending(t.Context(), "run", "s1", "server_unreachable", "gone"))

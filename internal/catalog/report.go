@@ -20,13 +20,15 @@ type ReportPage struct {
 	Next     string        `json:"next,omitempty"` // opaque
 }
 
-// ReportFile is a collected file. Name is the decoded remote path, LocalPath where it is in the zip directory.
+// ReportFile is a collected file. Name is the decoded remote path, LocalPath where it is in the zip directory, Note what people should
+// know about the transfer.
 type ReportFile struct {
 	Server    string `json:"server"`
 	Name      string `json:"name"`
 	Size      int64  `json:"size"`
 	SHA256    string `json:"sha256"`
 	LocalPath string `json:"local_path"`
+	Note      string `json:"note,omitempty"`
 }
 
 // ReportIssue is a listed file that was refused or failed, by State.

@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -15,6 +17,9 @@ import (
 const (
 	maxDetail = 2 << 10
 	maxName   = 4 << 10
+	// maxWarnings sentences of at most maxWarning bytes are kept of a server.
+	maxWarnings = 20
+	maxWarning  = 512
 )
 
 // noTime is how the zero time.Time is stored; 0 would be a real moment.
@@ -49,6 +54,32 @@ func (i instant) Scan(value any) error {
 		*i.Time = time.Unix(0, n).UTC()
 	}
 	return nil
+}
+
+// texts stores sentences as a JSON array, and scans them back.
+type texts struct{ all *[]string }
+
+// Value implements driver.Valuer.
+func (t texts) Value() (driver.Value, error) {
+	kept := make([]string, 0, len(*t.all))
+	for _, text := range (*t.all)[:min(len(*t.all), maxWarnings)] {
+		kept = append(kept, clip(text, maxWarning))
+	}
+	array, err := json.Marshal(kept)
+	return string(array), err
+}
+
+// Scan implements sql.Scanner. An empty array becomes nil.
+func (t texts) Scan(value any) error {
+	array, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("texts are stored as %T", value)
+	}
+	*t.all = nil
+	if array == "[]" {
+		return nil
+	}
+	return json.Unmarshal([]byte(array), t.all)
 }
 
 // clip makes a text valid UTF-8 of at most limit bytes.
@@ -100,12 +131,13 @@ func query[T any](ctx context.Context, q querier, scan func(scanner) (T, error),
 	return all, rows.Err()
 }
 
-const entryQuery = `SELECT e.id, l.run, l.server, e.raw_path, e.path, e.size, e.mtime, e.line, e.state, e.reason, e.detail
+const entryQuery = `SELECT e.id, l.run, l.server, e.raw_path, e.path, e.size, e.mtime, e.precision, e.line, e.marker, e.state,
+e.reason, e.detail
 FROM entries e JOIN listings l ON l.id = e.listing_id `
 
 func scanEntry(row scanner) (e Entry, err error) {
-	err = row.Scan(&e.ID, &e.Run, &e.Server, &e.RawPath, &e.Path, &e.Size, instant{&e.ModTime}, &e.Line, &e.State, &e.Reason,
-		&e.Detail)
+	err = row.Scan(&e.ID, &e.Run, &e.Server, &e.RawPath, &e.Path, &e.Size, instant{&e.ModTime}, &e.Precision, &e.Line, &e.Marker,
+		&e.State, &e.Reason, &e.Detail)
 	return e, err
 }
 

@@ -16,16 +16,16 @@ func (c *Catalog) SaveRun(ctx context.Context, r RunRow) error {
 }
 
 const insertServer = `INSERT INTO run_servers (run, server, result, reason, detail, listed, excluded, unchanged, deferred,
-refused, failed, collected, pending, bytes, buffer_path, leftovers, started_at, ended_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, server) DO `
+refused, failed, collected, pending, bytes, adopted, buffer_path, leftovers, warnings, started_at, ended_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, server) DO `
 
 // SaveServer writes or replaces the outcome of a server in a run.
 func (c *Catalog) SaveServer(ctx context.Context, s ServerRow) error {
 	return c.saveServer(ctx, s, insertServer+`UPDATE SET result = excluded.result, reason = excluded.reason,
 		detail = excluded.detail, listed = excluded.listed, excluded = excluded.excluded, unchanged = excluded.unchanged,
 		deferred = excluded.deferred, refused = excluded.refused, failed = excluded.failed, collected = excluded.collected,
-		pending = excluded.pending, bytes = excluded.bytes, buffer_path = excluded.buffer_path, leftovers = excluded.leftovers,
-		started_at = excluded.started_at, ended_at = excluded.ended_at`)
+		pending = excluded.pending, bytes = excluded.bytes, adopted = excluded.adopted, buffer_path = excluded.buffer_path,
+		leftovers = excluded.leftovers, warnings = excluded.warnings, started_at = excluded.started_at, ended_at = excluded.ended_at`)
 }
 
 // SaveServerIfAbsent writes the outcome of a server that has none in the run: a parent's word on a child that left no own.
@@ -37,8 +37,8 @@ func (c *Catalog) saveServer(ctx context.Context, s ServerRow, statement string)
 	return c.write(ctx, "save server "+s.Server, func(tx *sql.Tx) error {
 		b := s.Books
 		_, err := tx.ExecContext(ctx, statement, s.Run, s.Server, s.Result, s.Reason, clip(s.Detail, maxDetail), b.Listed,
-			b.Excluded, b.Unchanged, b.Deferred, b.Refused, b.Failed, b.Collected, b.Pending, b.Bytes, s.BufferPath, s.Leftovers,
-			nanos(s.Start), nanos(s.End))
+			b.Excluded, b.Unchanged, b.Deferred, b.Refused, b.Failed, b.Collected, b.Pending, b.Bytes, b.Adopted, s.BufferPath,
+			s.Leftovers, texts{&s.Warnings}, nanos(s.Start), nanos(s.End))
 		return err
 	})
 }

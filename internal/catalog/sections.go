@@ -27,7 +27,7 @@ func sectionsOf(kind string) []section {
 }
 
 const serversQuery = `SELECT id, run, server, result, reason, detail, listed, excluded, unchanged, deferred, refused, failed,
-collected, pending, bytes, buffer_path, leftovers, started_at, ended_at
+collected, pending, bytes, adopted, buffer_path, leftovers, warnings, started_at, ended_at
 FROM run_servers WHERE run = ?1 AND id > ?2 AND ?3 = 0 ORDER BY id`
 
 func scanServer(row scanner) (any, position, error) {
@@ -35,20 +35,20 @@ func scanServer(row scanner) (any, position, error) {
 	var at position
 	b := &s.Books
 	err := row.Scan(&at.outer, &s.Run, &s.Server, &s.Result, &s.Reason, &s.Detail, &b.Listed, &b.Excluded, &b.Unchanged,
-		&b.Deferred, &b.Refused, &b.Failed, &b.Collected, &b.Pending, &b.Bytes, &s.BufferPath, &s.Leftovers,
-		instant{&s.Start}, instant{&s.End})
+		&b.Deferred, &b.Refused, &b.Failed, &b.Collected, &b.Pending, &b.Bytes, &b.Adopted, &s.BufferPath, &s.Leftovers,
+		texts{&s.Warnings}, instant{&s.Start}, instant{&s.End})
 	return s, at, err
 }
 
 // CROSS JOIN keeps SQLite from turning the order of the tables, which is the order of the positions.
-const filesQuery = `SELECT l.id, e.id, l.server, e.path, f.bytes, f.sha256, f.local_path
+const filesQuery = `SELECT l.id, e.id, l.server, e.path, f.bytes, f.sha256, f.local_path, e.detail
 FROM listings l CROSS JOIN entries e ON e.listing_id = l.id CROSS JOIN files f ON f.id = e.file_id
 WHERE l.run = ?1 AND l.id >= ?2 AND e.state = 'collected' AND e.id > iif(l.id = ?2, ?3, 0) ORDER BY l.id, e.id`
 
 func scanFile(row scanner) (any, position, error) {
 	var f ReportFile
 	var at position
-	err := row.Scan(&at.outer, &at.inner, &f.Server, &f.Name, &f.Size, &f.SHA256, &f.LocalPath)
+	err := row.Scan(&at.outer, &at.inner, &f.Server, &f.Name, &f.Size, &f.SHA256, &f.LocalPath, &f.Note)
 	f.LocalPath = clip(f.LocalPath, maxName)
 	return f, at, err
 }

@@ -59,11 +59,11 @@ type settlement struct {
 }
 
 const insertFileQuery = `INSERT INTO files (server, raw_path, size, mtime, precision, sha256, path, version, bytes, zip_dir, local_path,
-entry_id, run, collected_at, remote_action, remote_done, remote_detail)
-VALUES (?1, ?2, ?3, ?4, (SELECT precision FROM entries WHERE id = ?10), ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
-?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '')
-ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path
-RETURNING id`
+entry_id, run, collected_at, remote_action, remote_done, remote_detail, marker)
+VALUES (?1, ?2, ?3, ?4, ?15, ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
+?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', ?14)
+ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path,
+marker = excluded.marker RETURNING id`
 
 func newSettlement(ctx context.Context, tx *sql.Tx, p Page) (*settlement, error) {
 	s := &settlement{tx: tx, page: p}
@@ -109,7 +109,8 @@ func (s *settlement) collect(ctx context.Context, e Entry, f Settled) error {
 	}
 	file := sql.NullInt64{Valid: true}
 	err := s.insertFile.QueryRowContext(ctx, e.Server, []byte(e.RawPath), e.Size, nanos(e.ModTime), f.SHA256, e.Path, f.Size,
-		s.page.ZipDir, f.LocalPath, e.ID, s.page.Run, nanos(time.Now()), s.page.RemoteAction).Scan(&file.Int64)
+		s.page.ZipDir, f.LocalPath, e.ID, s.page.Run, nanos(time.Now()), s.page.RemoteAction, []byte(e.Marker),
+		int64(e.Precision)).Scan(&file.Int64)
 	if err != nil {
 		return fmt.Errorf("file %s: %w", f.LocalPath, err)
 	}
@@ -136,39 +137,6 @@ func insertPageArchive(ctx context.Context, tx *sql.Tx, p Page, f Settled) (Arch
 	}
 	return scanArchive(tx.QueryRowContext(ctx, `SELECT `+archiveColumns+` FROM archives WHERE decompression = ? AND path = ?`,
 		p.Decompression, f.LocalPath))
-}
-
-const remoteActionsQuery = `SELECT id, raw_path, remote_action, size, mtime, precision FROM files
-WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`
-
-// RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.
-func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) ([]RemoteAction, error) {
-	actions, err := query(ctx, c.reader, func(row scanner) (a RemoteAction, err error) {
-		return a, row.Scan(&a.FileID, &a.RawPath, &a.Action, &a.Size, instant{&a.ModTime}, &a.Precision)
-	}, remoteActionsQuery, server, limit)
-	if err != nil {
-		return nil, fmt.Errorf("catalog: remote actions on %s: %w", server, err)
-	}
-	return actions, nil
-}
-
-// RemoteDone notes that the action for the file is done.
-func (c *Catalog) RemoteDone(ctx context.Context, fileID int64) error {
-	return c.updateFile(ctx, fileID, `UPDATE files SET remote_done = 1, remote_detail = '' WHERE id = ?`, fileID)
-}
-
-// RemoteFailed notes why the action for the file failed; it stays to be done. An action that is done stays done.
-func (c *Catalog) RemoteFailed(ctx context.Context, fileID int64, detail string) error {
-	if detail == "" {
-		detail = "failed"
-	}
-	return c.updateFile(ctx, fileID, `UPDATE files SET remote_detail = ? WHERE id = ?`, clip(detail, maxDetail), fileID)
-}
-
-func (c *Catalog) updateFile(ctx context.Context, fileID int64, statement string, args ...any) error {
-	return c.write(ctx, fmt.Sprintf("remote action of file %d", fileID), func(tx *sql.Tx) error {
-		return updateOne(ctx, tx, statement, args...)
-	})
 }
 
 // updateOne runs a statement that must hit a row: ErrNoRow if it does not.
