@@ -6,8 +6,9 @@ export CGO_ENABLED := 0
 # Tools are built once from tools/go.mod, which pins them, into this cache.
 TOOLS := $(CURDIR)/.cache/bin
 PACKAGES := ./...
+FUZZTIME := 5m
 
-.PHONY: help build run temporal test race lint fmt histories clean
+.PHONY: help build run temporal test race fuzz lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,13 @@ test: build temporal ## run every test: units, workflows, replay of recorded his
 
 race: build temporal ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
+
+fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata/fuzz and from then on part of the tests
+	@set -e; for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
+		done; \
+	done
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck
 	go vet $(PACKAGES)

@@ -1,8 +1,10 @@
 package ftpclient
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -69,3 +71,34 @@ func (c *Conn) ListAll(ctx context.Context, q ListQuery) (Listing, error) {
 
 // MaxAsked is for how many files SIZE is asked.
 const MaxAsked = maxAsked
+
+// Walk lists a tree in which every directory has the same text, except that each second one below the root cannot be entered.
+func Walk(text func() io.Reader, mlsd bool, q ListQuery) (Listing, error) {
+	c := &Conn{opt: Options{Name: "walk"}, said: &transcript{command: "LIST"}}
+	var l Listing
+	w := c.newWalk(q, func(e Entry) error {
+		l.Entries = append(l.Entries, e)
+		return nil
+	})
+	w.parse, w.sum.Command, w.noSize = parseList, "LIST", true
+	if mlsd {
+		w.parse, w.sum.Command = parseMLSD, "MLSD"
+	}
+	reads := 0
+	w.read = func(rawPath string, line func(string) error) error {
+		if reads++; reads%2 == 0 {
+			return &failure{command: "CWD", kind: ErrNotFound}
+		}
+		listed := &capture{reader: bufio.NewReaderSize(nil, maxLine), line: line, abort: func() {}}
+		if err := listed.read(text()); listed.err != nil {
+			return c.gaveUp(rawPath, err)
+		}
+		if listed.rest != "" {
+			return line(listed.rest)
+		}
+		return nil
+	}
+	err := w.tree(q.Dir)
+	l.Summary = w.sum
+	return l, err
+}
