@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Errors of this package. Each returned error wraps exactly one of them (or the context's error, or, where a transfer
-// failed on this side, what the caller's writer said) with %w and tells server, command and the server's own words, never
+// Errors of this package. Each returned error wraps exactly one of them (or the context's error, or, where a call failed on
+// this side, what the caller's writer or visitor said) with %w and tells server, command and the server's own words, never
 // a password.
 var (
 	// ErrUnreachable: no connection, no greeting, or the connection broke: worth another try on a fresh connection.
