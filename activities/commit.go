@@ -107,6 +107,7 @@ func (t *Tiger) settle(ctx context.Context, in CommitInput, file FileOutcome, pu
 		return settled, fmt.Errorf("publish %s of %s: %w", entry.Path, in.Server, err)
 	}
 	settled.State, settled.SHA256, settled.Size, settled.LocalPath = catalog.StateCollected, want.SHA256, want.Size, published
+	settled.Detail = file.Download.Note
 	settled.Archive, _, err = inspect(path.Join(in.ZipDir, published))
 	return settled, err
 }
@@ -126,20 +127,42 @@ func (t *Tiger) closeServer(ctx context.Context, in CommitInput) (ServerResult, 
 		BufferPath: path.Join(in.ZipDir, in.Server), Leftovers: in.Close.Leftovers, Start: in.Close.Start, End: time.Now(),
 	}
 	row.Result = serverCode(row.Reason, books)
-	if row.Result != Success && row.Reason == "" {
+	switch {
+	case row.Result != Success && row.Reason == "":
 		row.Reason = ReasonIncomplete
 		row.Detail = fmt.Sprintf("%d files failed, %d were refused", books.Failed, books.Refused)
+	case row.Result == Success && in.Close.Shrank != "":
+		row.Result, row.Reason, row.Detail = Partial, ReasonShrank, in.Close.Shrank
+	}
+	if row.Warnings, err = t.warnings(ctx, in); err != nil {
+		return ServerResult{}, err
 	}
 	if err := t.Catalog.SaveServer(ctx, row); err != nil {
 		return ServerResult{}, err
 	}
+	t.remember(ctx, in.Server)
 	t.Pool.CloseServer(in.Server)
 	if _, err := t.Warehouse.RemoveStaged(serverStage(in.Run, in.Server)); err != nil {
 		return ServerResult{}, err
 	}
 	return ServerResult{
 		Server: row.Server, Result: row.Result, Reason: row.Reason, Detail: row.Detail, Books: books, Start: row.Start, End: row.End,
+		Warnings: row.Warnings,
 	}, nil
+}
+
+// warnings are what the run has met, and remote actions that do not succeed.
+func (t *Tiger) warnings(ctx context.Context, in CommitInput) ([]string, error) {
+	warnings := in.Close.Warnings
+	if in.Close.Shrank != "" {
+		warnings = append(warnings, in.Close.Shrank)
+	}
+	failed, sample, err := t.Catalog.RemoteBacklog(ctx, in.Server)
+	if failed > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d collected files could not be deleted, moved or renamed on the server; every run tries again: %s",
+			failed, sample))
+	}
+	return warnings, err
 }
 
 // serverCode is a server's result: partly as soon as something is there and something is missing.

@@ -86,6 +86,11 @@ type FilePage struct {
 	More      bool      `json:"more,omitempty"`
 	Books     Books     `json:"books"`
 	Leftovers int       `json:"leftovers,omitempty"` // staged files of dead attempts that were removed
+	// Recheck asks to list once more after so long, because files are not known to be stable yet.
+	Recheck time.Duration `json:"recheck,omitempty"`
+	// Warnings and Shrank belong into the server's row (ServerEnd).
+	Warnings []string `json:"warnings,omitempty"`
+	Shrank   string   `json:"shrank,omitempty"`
 }
 
 // FileRef names a listed file by its row in the catalog; the raw remote name stays there.
@@ -107,6 +112,7 @@ type Download struct {
 	Staged string `json:"staged"` // name in the run's stage directory of the server
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
+	Note   string `json:"note,omitempty"` // what the server contradicted itself in, and why the file is believed all the same
 }
 
 // FileOutcome is what became of one file of a page: a Download, or the State and Reason of its absence.
@@ -157,6 +163,8 @@ type ServerEnd struct {
 	Detail    string    `json:"detail,omitempty"`
 	Leftovers int       `json:"leftovers,omitempty"`
 	Start     time.Time `json:"start"`
+	Warnings  []string  `json:"warnings,omitempty"`
+	Shrank    string    `json:"shrank,omitempty"` // the listing may have been cut short: a sentence
 }
 
 // CommitResult says what was published.
@@ -175,6 +183,7 @@ type ServerResult struct {
 	Books          Books     `json:"books"`
 	Archives       int       `json:"archives,omitempty"`       // sent to eagle
 	Decompressions int       `json:"decompressions,omitempty"` // decompress workflows started
+	Warnings       []string  `json:"warnings,omitempty"`       // what is well, but should be looked at
 	Start          time.Time `json:"start"`
 	End            time.Time `json:"end"`
 }

@@ -3,6 +3,8 @@ package activities
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"talon/internal/warehouse"
 )
 
 // listed puts a file on the branch, lists it and returns the input that asks for it.
@@ -56,7 +60,7 @@ func TestDownloadFileThatCannotBeHad(t *testing.T) {
 		"transfer_truncated": {func(s *site) {
 			s.sending(func(data io.Reader) (io.Reader, error) { return io.LimitReader(data, 5), nil })
 		}, false},
-		"server_unreachable": {func(s *site) {
+		"connection_lost": {func(s *site) {
 			s.sending(func(io.Reader) (io.Reader, error) { s.ftp.DropConnections(); return nil, io.ErrUnexpectedEOF })
 		}, false},
 	} {
@@ -129,7 +133,13 @@ func TestDownloadFileHeartbeats(t *testing.T) {
 	d := do(s, s.tiger.DownloadFile, in)
 	assert.Equal(t, sha(content), d.SHA256)
 	require.NotNil(t, last.Load(), "an ordinary activity shows that it lives")
-	assert.Equal(t, &Checkpoint{Bytes: int64(len(content))}, last.Load())
+	left := last.Load().Staged
+	require.NotNil(t, left, "what is there is told to the next attempt")
+	assert.Equal(t, warehouse.Identity{Size: int64(len(content)), SHA256: sha(content)}, left.Identity)
+	assert.EqualValues(t, len(content), last.Load().Bytes)
+	shown, err := json.Marshal(last.Load())
+	require.NoError(t, err)
+	assert.NotContains(t, string(shown), base64.StdEncoding.EncodeToString([]byte(content))[:8], "no contents in a heartbeat")
 }
 
 func TestDownloadFileCancelled(t *testing.T) {

@@ -21,12 +21,19 @@ import (
 // in results is the same name in snake_case (ReasonOf).
 const (
 	ServerUnreachable = "ServerUnreachable"
+	ConnectionLost    = "ConnectionLost"
 	LoginRefused      = "LoginRefused"
 	Untrusted         = "CertificateUntrusted"
+	EncryptionRefused = "EncryptionRefused"
 	ServerBusy        = "ServerBusy"
+	FileBusy          = "FileBusy"
 	FileVanished      = "FileVanished"
 	PermissionDenied  = "PermissionDenied"
 	TransferTruncated = "TransferTruncated"
+	TransferStalled   = "TransferStalled"
+	Unconfirmed       = "TransferUnconfirmed"
+	ResumeRefused     = "ResumeRefused"
+	SizeMislisted     = "SizeMislisted"
 	FileChanged       = "FileChanged"
 	ProtocolError     = "ProtocolError"
 	ListingTooLarge   = "ListingTooLarge"
@@ -55,12 +62,19 @@ var classes = []class{
 	{sentinel: syscall.EDQUOT, name: DiskFull, delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: LoginRefused, final: true}, // a second try hammers the account
 	{sentinel: ftpclient.ErrUntrusted, name: Untrusted, final: true},       // nor does a password go to a stranger
+	{sentinel: ftpclient.ErrNoTLS, name: EncryptionRefused, final: true},
 	{sentinel: ftpclient.ErrTooMany, name: ListingTooLarge, final: true},
 	{sentinel: ftpclient.ErrBusy, name: ServerBusy, delay: 10 * time.Second},
+	{sentinel: ftpclient.ErrFileBusy, name: FileBusy, delay: 10 * time.Second},
 	{sentinel: ftpclient.ErrNotFound, name: FileVanished, final: true},
 	{sentinel: ftpclient.ErrDenied, name: PermissionDenied, final: true},
 	{sentinel: ftpclient.ErrChanged, name: FileChanged, final: true}, // the next run lists it anew
 	{sentinel: ftpclient.ErrTruncated, name: TransferTruncated},
+	{sentinel: ftpclient.ErrStalled, name: TransferStalled},
+	{sentinel: ftpclient.ErrUnconfirmed, name: Unconfirmed},
+	{sentinel: ftpclient.ErrNoResume, name: ResumeRefused},
+	{sentinel: ftpclient.ErrMislisted, name: SizeMislisted},
+	{sentinel: ftpclient.ErrBroken, name: ConnectionLost},
 	{sentinel: ftpclient.ErrProtocol, name: ProtocolError},
 	{sentinel: ftpclient.ErrUnreachable, name: ServerUnreachable},
 	{sentinel: warehouse.ErrTwoFileSystems, name: TwoFileSystems, final: true},
@@ -88,7 +102,7 @@ func Classify(err error) error {
 
 func applicationError(c class, err error) error {
 	return temporal.NewApplicationErrorWithOptions(err.Error(), c.name, temporal.ApplicationErrorOptions{
-		NonRetryable:   c.final,
+		NonRetryable:   c.final || ftpclient.IsParked(err), // the pool would refuse the next try as well
 		NextRetryDelay: c.delay,
 	})
 }
@@ -106,6 +120,7 @@ const (
 	ReasonCancelled  = "cancelled"
 	ReasonTimeout    = "timeout"
 	ReasonIncomplete = "incomplete" // the server was worked through, some files are missing
+	ReasonShrank     = "listing_shrank"
 	ReasonInternal   = "internal_error"
 	ReasonStagedLost = "staged_lost"
 	ReasonChanged    = "file_changed"
@@ -156,7 +171,7 @@ func IsFinal(err error) bool {
 // IsServerGone reports that err speaks of the whole server, not of one file, so that its other files need not be tried.
 func IsServerGone(err error) bool {
 	var application *temporal.ApplicationError
-	gone := []string{ServerUnreachable, LoginRefused, Untrusted}
+	gone := []string{ServerUnreachable, LoginRefused, Untrusted, EncryptionRefused}
 	return errors.As(err, &application) && slices.Contains(gone, application.Type())
 }
 

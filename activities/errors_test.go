@@ -40,6 +40,13 @@ var errorTable = []classified{
 	{sentinel: syscall.EDQUOT, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: "LoginRefused", reason: "login_refused", final: true, gone: true},
 	{sentinel: ftpclient.ErrUntrusted, name: "CertificateUntrusted", reason: "certificate_untrusted", final: true, gone: true},
+	{sentinel: ftpclient.ErrNoTLS, name: "EncryptionRefused", reason: "encryption_refused", final: true, gone: true},
+	{sentinel: ftpclient.ErrFileBusy, name: "FileBusy", reason: "file_busy", delay: 10 * time.Second},
+	{sentinel: ftpclient.ErrStalled, name: "TransferStalled", reason: "transfer_stalled"},
+	{sentinel: ftpclient.ErrUnconfirmed, name: "TransferUnconfirmed", reason: "transfer_unconfirmed"},
+	{sentinel: ftpclient.ErrNoResume, name: "ResumeRefused", reason: "resume_refused"},
+	{sentinel: ftpclient.ErrMislisted, name: "SizeMislisted", reason: "size_mislisted"},
+	{sentinel: ftpclient.ErrBroken, name: "ConnectionLost", reason: "connection_lost"},
 	{sentinel: ftpclient.ErrTooMany, name: "ListingTooLarge", reason: "listing_too_large", final: true},
 	{sentinel: ftpclient.ErrBusy, name: "ServerBusy", reason: "server_busy", delay: 10 * time.Second},
 	{sentinel: ftpclient.ErrNotFound, name: "FileVanished", reason: "file_vanished", final: true},
@@ -231,7 +238,7 @@ func tattler(t *testing.T) int {
 func TestNoPasswordInMessages(t *testing.T) {
 	const password = "correct horse battery"
 	options := ftpclient.Options{Name: "branch", Host: "127.0.0.1", Port: tattler(t), User: "collector", Password: password}
-	pool := ftpclient.NewPool(1)
+	pool := ftpclient.NewPool(1, 0)
 	defer pool.Close()
 	err := pool.Do(t.Context(), options, func(*ftpclient.Conn) error { return nil })
 	for _, err := range []error{err, fmt.Errorf("%v %+v %#v: %w", options, options, options, err)} {

@@ -217,7 +217,7 @@ func TestListServerLoginRefused(t *testing.T) {
 		assert.NotContains(t, failure, wrong)
 		assert.NotContains(t, failure, password)
 	}
-	assert.Equal(t, 2, s.ftp.Stats().RefusedLogins, "an attempt tries once")
+	assert.Equal(t, 1, s.ftp.Stats().RefusedLogins, "a run tries once")
 }
 
 func TestListServerUnreachable(t *testing.T) {

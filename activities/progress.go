@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+
+	"talon/internal/warehouse"
 )
 
 // beatEvery is well below every heartbeat timeout in use (policies of package workflows), so that a missed tick is harmless.
@@ -18,8 +20,10 @@ const stallAfter = 5 * time.Minute
 
 // Checkpoint is what an attempt leaves for the next one. Heartbeats always carry a whole one: an empty heartbeat would wipe it.
 type Checkpoint struct {
-	Bytes     int64      `json:"bytes"`
-	Delivered []Delivery `json:"delivered,omitempty"` // ExtractArchives: archives that are finished and in the stage
+	Bytes int64 `json:"bytes"`
+	// Staged is what DownloadFile has of its file, for the next attempt to continue.
+	Staged    *warehouse.Mark `json:"staged,omitempty"`
+	Delivered []Delivery      `json:"delivered,omitempty"` // ExtractArchives: archives that are finished and in the stage
 }
 
 // progress heartbeats on behalf of one attempt, at a fixed beat and not only when work moves, because one slow step must not look
@@ -28,7 +32,8 @@ type Checkpoint struct {
 type progress struct {
 	mu         sync.Mutex
 	checkpoint Checkpoint
-	moved      atomic.Int64 // unix nanoseconds of the last sign of progress; 0: none yet
+	staged     *warehouse.StagedFile // where the bytes go, if the next attempt can continue it
+	moved      atomic.Int64          // unix nanoseconds of the last sign of progress; 0: none yet
 	stop       func()
 }
 
@@ -84,10 +89,37 @@ func (p *progress) delivered(ctx context.Context, d Delivery) {
 	activity.RecordHeartbeat(ctx, p.snapshot())
 }
 
+// watch makes the checkpoint tell of a staged file from now on; nil ends that, with nothing to continue.
+func (p *progress) watch(staged *warehouse.StagedFile) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.staged, p.checkpoint.Staged = staged, nil
+}
+
+// takeOver returns what an earlier attempt left to continue, nil if there is nothing, or if it was taken over before.
+func (p *progress) takeOver() *warehouse.Mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := p.checkpoint.Staged
+	p.checkpoint.Staged = nil
+	return left
+}
+
+// report sends the checkpoint at once, where there are heartbeats.
+func (p *progress) report(ctx context.Context) {
+	if !activity.GetInfo(ctx).IsLocalActivity {
+		activity.RecordHeartbeat(ctx, p.snapshot())
+	}
+}
+
 func (p *progress) snapshot() Checkpoint {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	copied := p.checkpoint
+	if p.staged != nil {
+		mark := p.staged.Mark()
+		copied.Staged, copied.Bytes = &mark, mark.Size
+	}
 	copied.Delivered = append([]Delivery(nil), p.checkpoint.Delivered...)
 	return copied
 }

@@ -48,7 +48,14 @@ func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options f
 
 // outOfReach says that an action failed for a reason of the whole server: the next one would wait as long, and try the same login.
 func outOfReach(err error) bool {
-	return errors.Is(err, ftpclient.ErrUnreachable) || errors.Is(err, ftpclient.ErrLoginRefused) || errors.Is(err, ftpclient.ErrBusy)
+	for _, whole := range []error{
+		ftpclient.ErrUnreachable, ftpclient.ErrBroken, ftpclient.ErrLoginRefused, ftpclient.ErrUntrusted, ftpclient.ErrNoTLS, ftpclient.ErrBusy,
+	} {
+		if errors.Is(err, whole) {
+			return true
+		}
+	}
+	return false
 }
 
 // act does one remote action, but only to the very version that was collected: a file that changed since is new data. What is done is what the
@@ -56,34 +63,44 @@ func outOfReach(err error) bool {
 func (t *Tiger) act(ctx context.Context, server config.Server, options ftpclient.Options, action catalog.RemoteAction) error {
 	return t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
 		size, modified, err := conn.Stat(ctx, action.RawPath)
-		if errors.Is(err, ftpclient.ErrNotFound) {
-			return nil // somebody was faster, or an earlier attempt did it
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, ftpclient.ErrNotFound):
+			return removeMarker(ctx, conn, action) // somebody was faster, or an earlier attempt did it
+		case err != nil:
 			return err
-		}
-		if !isSameVersion(action, size, modified) {
+		case !isSameVersion(conn.Behaviour(), action, size, modified):
 			return nil // the next listing brings it as a new version
 		}
-		if server.After.Action == config.AfterDelete {
-			return conn.Delete(ctx, action.RawPath)
-		}
-		dir, err := options.Encode(server.After.Move)
-		if err != nil {
+		if err := actOn(ctx, server, options, conn, action.RawPath); err != nil {
 			return err
 		}
-		return move(ctx, conn, action.RawPath, dir)
+		return removeMarker(ctx, conn, action)
 	})
 }
 
-// move puts a remote file into a directory under a name that is free there: yesterday's file of the same name must not be overwritten, and many
-// servers do so without a word.
-func move(ctx context.Context, conn *ftpclient.Conn, rawPath, dir string) error {
+// actOn deletes, moves or renames a remote file.
+func actOn(ctx context.Context, server config.Server, options ftpclient.Options, conn *ftpclient.Conn, rawPath string) error {
+	switch server.After.Action {
+	case config.AfterDelete:
+		return conn.Delete(ctx, rawPath)
+	case config.AfterRename:
+		return moveTo(ctx, conn, rawPath, path.Dir(rawPath), server.After.RenamedTo)
+	}
+	dir, err := options.Encode(server.After.Move)
+	if err != nil {
+		return err
+	}
 	if err := conn.MakeDir(ctx, dir); err != nil {
 		return err
 	}
+	return moveTo(ctx, conn, rawPath, dir, func(base string) string { return base })
+}
+
+// moveTo gives a remote file a name that is free: yesterday's file of the same name must not be overwritten, and many servers do so without a
+// word.
+func moveTo(ctx context.Context, conn *ftpclient.Conn, rawPath, dir string, named func(base string) string) error {
 	for n := 1; ; n++ {
-		target := path.Join(dir, pathname.Versioned(path.Base(rawPath), n))
+		target := path.Join(dir, named(pathname.Versioned(path.Base(rawPath), n)))
 		exists, err := conn.Exists(ctx, target)
 		if err != nil {
 			return err
@@ -94,25 +111,22 @@ func move(ctx context.Context, conn *ftpclient.Conn, rawPath, dir string) error 
 	}
 }
 
-// Zones that a LIST time may be in: offsets are whole quarters of an hour, at most fourteen hours from UTC.
-const (
-	zoneStep = 15 * time.Minute
-	zoneMost = 14 * time.Hour
-)
+// removeMarker removes the done marker of a file that is gone: it would announce the next file of that name before it is whole.
+func removeMarker(ctx context.Context, conn *ftpclient.Conn, action catalog.RemoteAction) error {
+	if action.Marker == "" {
+		return nil
+	}
+	err := conn.Delete(ctx, action.Marker)
+	if errors.Is(err, ftpclient.ErrNotFound) {
+		return nil
+	}
+	return err
+}
 
-// isSameVersion compares a file with the version that was listed, as far as the server tells: MDTM is in UTC (RFC 3659 section 3), as MLSD's times
-// are, but LIST has minutes or days in a zone that nobody names. A server without MDTM leaves only the size.
-func isSameVersion(action catalog.RemoteAction, size int64, modified time.Time) bool {
+// isSameVersion compares a file with the version that was listed, as far as the server tells. A server without MDTM leaves only the size.
+func isSameVersion(known ftpclient.Behaviour, action catalog.RemoteAction, size int64, modified time.Time) bool {
 	if size != action.Size || modified.IsZero() || action.ModTime.IsZero() {
 		return size == action.Size
 	}
-	apart := modified.Truncate(min(max(action.Precision, time.Second), time.Minute)).Sub(action.ModTime.Truncate(time.Second)).Abs()
-	switch {
-	case action.Precision <= time.Second:
-		return apart == 0
-	case action.Precision <= time.Minute:
-		return apart <= zoneMost && apart%zoneStep == 0
-	default:
-		return apart <= zoneMost+action.Precision
-	}
+	return known.SameTime(action.ModTime, action.Precision, modified)
 }

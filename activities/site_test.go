@@ -94,7 +94,7 @@ func (s *site) open() {
 	require.NoError(s.t, err)
 	book, err := catalog.Open(s.t.Context(), house.CatalogFile())
 	require.NoError(s.t, err)
-	pool := ftpclient.NewPool(4)
+	pool := ftpclient.NewPool(4, 0)
 	s.t.Cleanup(func() {
 		pool.Close()
 		assert.NoError(s.t, book.Close())

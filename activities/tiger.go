@@ -86,15 +86,6 @@ func (t *Tiger) serverNames(in PlanInput) ([]string, error) {
 	}), nil
 }
 
-// UnknownServerMessage says that a server is not in the configuration, and which names are near.
-func UnknownServerMessage(c *config.Config, name string) string {
-	message := fmt.Sprintf("there is no server %q in %s", name, c.Path)
-	if near := c.NearMisses(name); len(near) > 0 {
-		message += fmt.Sprintf(": did you mean %s?", strings.Join(near, " or "))
-	}
-	return message
-}
-
 func (t *Tiger) zipDir(buffer string) (string, error) {
 	if buffer == "" {
 		return t.Warehouse.ZipDir(), nil
@@ -128,58 +119,6 @@ func shards(names []string) []Shard {
 		ranges = append(ranges, shard)
 	}
 	return ranges
-}
-
-// server returns a server's settings and what the FTP engine needs to know.
-func (t *Tiger) server(name string) (config.Server, ftpclient.Options, error) {
-	server, ok := t.Config.Servers[name]
-	if !ok {
-		return server, ftpclient.Options{}, refuse(UnknownServer, UnknownServerMessage(t.Config, name))
-	}
-	return server, ftpclient.Options{
-		Name: name, Host: server.Host, Port: server.Port, User: server.User, Password: server.Password.Reveal(),
-		TLS: ftpclient.TLSMode(server.TLS), Encoding: server.Encoding,
-		ConnectTimeout: server.ConnectTimeout, IdleTimeout: server.IdleTimeout,
-	}, nil
-}
-
-// DownloadFile fetches one file into the stage. Its result is not visible and not yet safe: CommitServer makes it so.
-func (t *Tiger) DownloadFile(ctx context.Context, in DownloadInput) (Download, error) {
-	_, options, err := t.server(in.Server)
-	if err != nil {
-		return Download{}, err
-	}
-	entry, err := t.Catalog.Entry(ctx, in.ID)
-	if err != nil {
-		return Download{}, Classify(err)
-	}
-	beat := startProgress(ctx, lastCheckpoint(ctx))
-	defer beat.stop()
-	download, err := t.fetch(ctx, options, entry, beat)
-	return download, Classify(err)
-}
-
-// fetch retries nothing itself, but a connection that died while it lay idle in the pool is not the file's fault: the pool then runs the
-// function again, on a staged file that begins anew.
-func (t *Tiger) fetch(ctx context.Context, options ftpclient.Options, entry catalog.Entry, beat *progress) (Download, error) {
-	var download Download
-	err := t.Pool.Do(ctx, options, func(conn *ftpclient.Conn) error {
-		name := attemptName(ctx, entry.ID)
-		staged, err := t.Warehouse.CreateStaged(path.Join(serverStage(entry.Run, entry.Server), name))
-		if err != nil {
-			return err
-		}
-		if _, err := conn.Retrieve(ctx, entry.RawPath, entry.Size, &countingWriter{to: staged, beat: beat}); err != nil {
-			return errors.Join(err, staged.Discard())
-		}
-		written, err := staged.Close()
-		if err != nil {
-			return errors.Join(err, staged.Discard())
-		}
-		download = Download{Staged: name, SHA256: written.SHA256, Size: written.Size}
-		return nil
-	})
-	return download, err
 }
 
 // CloseRun writes a run's outcome, and rows for the servers whose own workflow wrote none.

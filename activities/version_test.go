@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"talon/internal/catalog"
+	"talon/internal/ftpclient"
 )
 
 // TestIsSameVersion: what is deleted on the server must be what was collected, however coarse the listing was.
@@ -37,7 +38,7 @@ func TestIsSameVersion(t *testing.T) {
 				at = listed.Truncate(day)
 			}
 			action := catalog.RemoteAction{Size: 1, ModTime: at, Precision: c.precision}
-			assert.Equal(t, c.same, isSameVersion(action, c.size, c.modified))
+			assert.Equal(t, c.same, isSameVersion(ftpclient.Behaviour{}, action, c.size, c.modified))
 		})
 	}
 }

@@ -58,15 +58,18 @@ func printJSON(w io.Writer, r runResult) error {
 	return encoder.Encode(r)
 }
 
-// printCSV writes one row per server, file, refused or failed file, and archive.
+// printCSV writes one row per server, warning, file, refused or failed file, and archive.
 func printCSV(w io.Writer, r runResult) error {
 	out := csv.NewWriter(w)
 	rows := [][]string{{"kind", "server", "name", "result", "reason", "files", "bytes", "sha256", "detail"}}
 	for _, name := range slices.Sorted(maps.Keys(r.Servers)) {
 		s := r.Servers[name]
 		rows = append(rows, []string{"server", name, "", strconv.Itoa(s.Result), s.Reason, strconv.Itoa(s.NumberOfFiles), strconv.FormatInt(s.Bytes, 10), "", s.Detail})
+		for _, warning := range s.Warnings {
+			rows = append(rows, []string{"warning", name, "", "0", "", "0", "", "", warning})
+		}
 		for _, f := range s.Files {
-			rows = append(rows, []string{"file", name, f.Path, "0", "", "1", strconv.FormatInt(f.Size, 10), f.SHA256, ""})
+			rows = append(rows, []string{"file", name, f.Path, "0", "", "1", strconv.FormatInt(f.Size, 10), f.SHA256, f.Note})
 		}
 		for _, i := range s.Refused {
 			rows = append(rows, []string{"refused", name, i.Name, "1", i.Reason, "0", "", "", i.Detail})
@@ -87,6 +90,7 @@ func printTables(w io.Writer, r runResult) {
 	if !r.own() {
 		printServers(w, r)
 		printMissing(w, r, missingFiles(r.Servers))
+		printMissing(w, r, warnings(r.Servers))
 	}
 	if len(r.Decompress.Archives) > 0 {
 		printArchives(w, r.Decompress)
@@ -161,6 +165,22 @@ func missingFiles(servers map[string]*serverResult) []string {
 		}
 	}
 	return missing
+}
+
+// warnings are what is well, but should be looked at.
+func warnings(servers map[string]*serverResult) []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(servers)) {
+		for _, warning := range servers[name].Warnings {
+			all = append(all, fmt.Sprintf("look at %s: %s", name, printable(warning)))
+		}
+		for _, file := range servers[name].Files {
+			if file.Note != "" {
+				all = append(all, fmt.Sprintf("look at %s: %s: %s", name, printable(file.Name), printable(file.Note)))
+			}
+		}
+	}
+	return all
 }
 
 // missingLayers says in words which archives inside archives could not be opened, or not wholly. The rows of the table are the outermost ones.

@@ -31,9 +31,11 @@ type (
 		Listed        int           `json:"listed"`
 		Excluded      int           `json:"excluded"`
 		Unchanged     int           `json:"unchanged"`
+		Adopted       int           `json:"adopted,omitempty"` // of the unchanged: there on the first day, and left alone by configuration
 		Deferred      int           `json:"deferred"`
 		Refused       []issueResult `json:"refused"`
 		Failed        []issueResult `json:"failed"`
+		Warnings      []string      `json:"warnings,omitempty"`
 		Leftovers     int           `json:"leftovers,omitempty"`
 		StartTime     time.Time     `json:"start_time"`
 		EndTime       time.Time     `json:"end_time,omitzero"`
@@ -43,6 +45,7 @@ type (
 		Size   int64  `json:"size"`
 		SHA256 string `json:"sha256"`
 		Path   string `json:"path"` // relative to the zip directory
+		Note   string `json:"note,omitempty"`
 	}
 	issueResult struct {
 		Name   string `json:"name"`
@@ -108,7 +111,7 @@ func (r *report) add(page activities.ReportPage) {
 	}
 	for _, f := range page.Files {
 		s := r.server(f.Server)
-		s.Files = append(s.Files, fileResult{Name: f.Name, Size: f.Size, SHA256: f.SHA256, Path: f.LocalPath})
+		s.Files = append(s.Files, fileResult{Name: f.Name, Size: f.Size, SHA256: f.SHA256, Path: f.LocalPath, Note: f.Note})
 	}
 	for _, issue := range page.Issues {
 		s := r.server(issue.Server)
@@ -142,7 +145,7 @@ func (r *report) addServer(row catalog.ServerRow) {
 	s.Result, s.Reason, s.Detail = row.Result, row.Reason, row.Detail
 	s.NumberOfFiles, s.Bytes, s.BufferPath = row.Books.Collected, row.Books.Bytes, row.BufferPath
 	s.Listed, s.Excluded, s.Unchanged, s.Deferred = row.Books.Listed, row.Books.Excluded, row.Books.Unchanged, row.Books.Deferred
-	s.Leftovers, s.StartTime, s.EndTime = row.Leftovers, row.Start, row.End
+	s.Adopted, s.Warnings, s.Leftovers, s.StartTime, s.EndTime = row.Books.Adopted, row.Warnings, row.Leftovers, row.Start, row.End
 }
 
 func (r *report) archive(path string) *archiveResult {

@@ -161,7 +161,7 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 	}
 	h.closers = append(h.closers, func() { _ = cat.Close() })
 	limit := h.config.Collect.MaxConnections
-	pool := ftpclient.NewPool(limit)
+	pool := ftpclient.NewPool(limit, int64(h.config.Collect.Bandwidth))
 	h.closers = append(h.closers, func() { pool.Close() })
 	w := sdkworker.New(h.temporal, activities.TigerQueue, sdkworker.Options{
 		// Slots match the connections: every connection of the pool can be at work, in local and in ordinary activities.

@@ -66,12 +66,14 @@ var (
 
 // States that workflows show in the progress query and in AttributeState.
 const (
-	StatePlanning        = "planning"
-	StateListing         = "listing"
-	StateCollecting      = "collecting"
-	StateExtracting      = "extracting"
-	StateWaitingForEagle = "waiting-for-eagle"
-	StateDone            = "done"
+	StatePlanning = "planning"
+	StateListing  = "listing"
+	// StateWaitingForStability: files that may still be being written are looked at again.
+	StateWaitingForStability = "waiting-for-stability"
+	StateCollecting          = "collecting"
+	StateExtracting          = "extracting"
+	StateWaitingForEagle     = "waiting-for-eagle"
+	StateDone                = "done"
 )
 
 // CollectInput starts a collection.
@@ -146,6 +148,8 @@ type ServerInput struct {
 	Decompressions int              `json:"decompressions,omitempty"`
 	Archives       int              `json:"archives,omitempty"`
 	Leftovers      int              `json:"leftovers,omitempty"`
+	Warnings       []string         `json:"warnings,omitempty"`
+	Shrank         string           `json:"shrank,omitempty"`
 	Books          activities.Books `json:"books,omitzero"`
 	Start          time.Time        `json:"start,omitzero"`
 }

@@ -61,9 +61,24 @@ func (s *serverRun) list(ctx workflow.Context) error {
 	if err := cheaply(ctx, tigerCall, "list "+s.Server, tiger.ListServer, in, &s.page); err != nil {
 		return err
 	}
+	if s.page.Recheck > 0 {
+		s.state = StateWaitingForStability
+		wait := workflow.NewTimerWithOptions(ctx, s.page.Recheck, workflow.TimerOptions{Summary: "are files still being written?"})
+		if err := wait.Get(ctx, nil); err != nil {
+			return err
+		}
+		s.page = activities.FilePage{}
+		if err := cheaply(ctx, tigerCall, "list "+s.Server+" again", tiger.ListServer, in, &s.page); err != nil {
+			return err
+		}
+	}
 	s.state = StateCollecting
 	s.Books = s.page.Books
 	s.Leftovers += s.page.Leftovers
+	s.Warnings = append(s.Warnings, s.page.Warnings...)
+	if s.page.Shrank != "" {
+		s.Shrank = s.page.Shrank
+	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**, page %d: %d files to fetch; %d listed, %d unchanged",
 		s.Server, s.Page+1, len(s.page.Files), s.Books.Listed, s.Books.Unchanged))
 	return nil
@@ -164,7 +179,7 @@ func (s *serverRun) end(ctx workflow.Context) *activities.ServerEnd {
 	if err == nil && s.page.More {
 		return nil
 	}
-	end := &activities.ServerEnd{Leftovers: s.Leftovers, Start: s.Start}
+	end := &activities.ServerEnd{Leftovers: s.Leftovers, Start: s.Start, Warnings: s.Warnings, Shrank: s.Shrank}
 	end.Reason, end.Detail = activities.ReasonOf(err)
 	return end
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jlaffaye/ftp"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -25,16 +26,17 @@ var errSpent = errors.New("the connection was closed after an earlier error")
 // Conn is one session, logged in and switched to binary. It serves one call at a time. Its first error is its last: a
 // reply that came late would be taken for the answer to the next command, so no call is made after one.
 type Conn struct {
-	opt   Options
-	lib   *ftp.ServerConn
-	wire  *wire
-	said  *transcript
-	names charset
-	buf   []byte // of transfers; made by the first
+	opt      Options
+	lib      *ftp.ServerConn
+	wire     *wire
+	memory   *memory
+	said     *transcript
+	names    charset
+	buf      []byte // of transfers; made by the first
+	loggedIn bool
 
-	moved  bool   // the working directory is no longer the one after login
-	home   string // the directory after login; "" until it is asked for
-	noMLSD bool   // the server offers MLSD but does not know it
+	moved bool   // the working directory is no longer the one after login
+	home  string // the directory after login; "" until it is asked for
 
 	spent     bool // an error has happened, or Close
 	delivered int64
@@ -46,30 +48,52 @@ type Conn struct {
 }
 
 // Dial connects, logs in and switches to binary, all within Options.ConnectTimeout. Errors: ErrUnreachable, ErrBusy,
-// ErrLoginRefused, ErrUntrusted, ErrProtocol, or the context's.
+// ErrLoginRefused, ErrUntrusted, ErrNoTLS, ErrProtocol, or the context's.
 func Dial(ctx context.Context, opt Options) (*Conn, error) {
-	return dial(ctx, opt, false)
+	return dial(ctx, opt, &memory{}, nil)
 }
 
-func dial(ctx context.Context, opt Options, noMLSD bool) (*Conn, error) {
+// dial is Dial with what is known of the server. A server that ends the login over OPTS UTF8, which is optional, gets
+// another login without it.
+func dial(ctx context.Context, opt Options, memory *memory, limits []*rate.Limiter) (*Conn, error) {
 	opt = opt.withDefaults()
 	names, err := newCharset(opt.Encoding)
 	if err != nil {
 		return nil, fmt.Errorf("server %s: %w", opt.Name, err)
 	}
-	c := &Conn{opt: opt, wire: newWire(opt), said: &transcript{}, names: names, noMLSD: noMLSD}
-	timed, cancel := context.WithTimeout(ctx, opt.ConnectTimeout)
+	c := &Conn{opt: opt, memory: memory, names: names}
+	err = c.connect(ctx, limits)
+	if c.said.command == "OPTS" && replied(err) {
+		memory.learn(func(b *Behaviour) { b.NoUTF8 = true })
+		err = c.connect(ctx, limits)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// replied reports whether err is a server's reply, so that the connection was in order.
+func replied(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.code != 0
+}
+
+func (c *Conn) connect(ctx context.Context, limits []*rate.Limiter) error {
+	c.wire, c.said, c.spent, c.loggedIn = newWire(c.opt, c.memory, limits), &transcript{}, false, false
+	timed, cancel := context.WithTimeout(ctx, c.opt.ConnectTimeout)
 	defer cancel()
 	stop := c.wire.watch(timed)
-	err = guard(c.login)
+	err := guard(c.login)
 	if !stop() {
-		err = fmt.Errorf("not logged in within %v: %w", opt.ConnectTimeout, cmp.Or(err, error(net.ErrClosed)))
+		err = fmt.Errorf("not logged in within %v: %w", c.opt.ConnectTimeout, cmp.Or(err, error(net.ErrClosed)))
 	}
 	if err != nil {
 		c.abandon()
-		return nil, c.explain(ctx, "", err)
+		return c.explain(ctx, "", err)
 	}
-	return c, nil
+	c.loggedIn = true
+	return nil
 }
 
 func (c *Conn) login() error {
@@ -78,16 +102,20 @@ func (c *Conn) login() error {
 		return err
 	}
 	c.lib = lib
+	software := c.printable(c.said.greeting())
+	c.memory.learn(func(b *Behaviour) { b.Software = software })
 	return lib.Login(c.opt.User, c.opt.Password)
 }
 
 func (c *Conn) dialOptions() []ftp.DialOption {
+	known := c.memory.recall()
 	options := []ftp.DialOption{
 		ftp.DialWithDialFunc(c.wire.dial),
 		ftp.DialWithDebugOutput(c.said),
-		ftp.DialWithTrustPasvIP(false),
-		ftp.DialWithDisabledUTF8(!c.names.utf8()),
-		ftp.DialWithDisabledMLSD(c.noMLSD),
+		ftp.DialWithTrustPasvIP(c.opt.TrustDataHost),
+		ftp.DialWithDisabledUTF8(!c.names.utf8() || known.NoUTF8),
+		ftp.DialWithDisabledMLSD(cmp.Or(c.opt.Listing, known.Listing) == ListingLIST),
+		ftp.DialWithDisabledEPSV(cmp.Or(c.opt.Passive, known.Passive) == PassivePASV),
 	}
 	switch c.opt.TLS {
 	case TLSExplicit:
@@ -97,6 +125,54 @@ func (c *Conn) dialOptions() []ftp.DialOption {
 	}
 	return options
 }
+
+// adapting is call, and once more on a new session if the server turned out not to support what was tried first: what it
+// does support is learned, and the library decides for it at login.
+func (c *Conn) adapting(ctx context.Context, subject string, operation func() error) error {
+	err := c.call(ctx, subject, operation)
+	if !c.adapt(err) {
+		return err
+	}
+	fresh, err := dial(ctx, c.opt, c.memory, c.wire.limits)
+	if err != nil {
+		return err
+	}
+	fresh.lent, fresh.delivered = c.lent, c.delivered
+	*c = *fresh
+	return c.call(ctx, subject, operation)
+}
+
+// adapt learns from a failure what the server does not support, and reports whether there is another way.
+func (c *Conn) adapt(err error) bool {
+	var f *failure
+	var unreachable *dataDialError
+	if !errors.As(err, &f) {
+		return false
+	}
+	switch {
+	case f.command == "MLSD" && f.kind == ErrProtocol && (f.code != 0 || f.cause == errUnintelligible) && //nolint:errorlint // sentinels
+		c.opt.Listing == ListingAuto:
+		c.memory.learn(func(b *Behaviour) { b.Listing = ListingLIST })
+		return true
+	case f.command == "EPSV" && errors.As(f.cause, &unreachable) && c.opt.Passive == PassiveAuto:
+		// A firewall that reads PASV replies opens no port for EPSV's (https://github.com/jlaffaye/ftp/issues/133).
+		c.memory.learn(func(b *Behaviour) { b.Passive = PassivePASV })
+		return true
+	case f.command == "PASV": // it may have been the better way once
+		c.memory.learn(func(b *Behaviour) { b.Passive = PassiveAuto })
+	}
+	return false
+}
+
+// learnPassive notes that the server answered PASV, but not EPSV, so that the next session need not ask.
+func (c *Conn) learnPassive() {
+	if c.opt.Passive == PassiveAuto && c.said.heardPASV {
+		c.memory.learn(func(b *Behaviour) { b.Passive = PassivePASV })
+	}
+}
+
+// Behaviour is what is known about the server by now.
+func (c *Conn) Behaviour() Behaviour { return c.memory.recall() }
 
 // Usable reports whether further calls may succeed: no error has happened and Close was not called.
 func (c *Conn) Usable() bool { return !c.spent }
@@ -128,7 +204,7 @@ func (c *Conn) abandon() {
 func (c *Conn) call(ctx context.Context, subject string, operation func() error) error {
 	if c.spent {
 		return &failure{
-			server: c.opt.Name, subject: c.printable(subject), kind: ErrUnreachable, words: errSpent.Error(),
+			server: c.opt.Name, subject: c.printable(subject), kind: ErrBroken, words: errSpent.Error(),
 		}
 	}
 	if err := ctx.Err(); err != nil { // nothing was sent, so the connection stays in order
@@ -145,6 +221,7 @@ func (c *Conn) call(ctx context.Context, subject string, operation func() error)
 		return c.explain(ctx, subject, err)
 	}
 	finished, c.worked = true, true
+	c.learnPassive()
 	return nil
 }
 
@@ -228,6 +305,43 @@ func (c *Conn) Stat(ctx context.Context, rawPath string) (size int64, modified t
 	return size, modified, err
 }
 
+// LearnZone compares the times that files were just listed with and MDTM, to learn the zone of the server's listings
+// (Behaviour). All must agree, since a file may have been written in between. It learns nothing where the listing is in UTC
+// as it should be, or where the server does not tell. modified holds what MDTM says of each file, zero where it says nothing.
+func (c *Conn) LearnZone(ctx context.Context, listed []Entry) (modified []time.Time, err error) {
+	modified = make([]time.Time, len(listed))
+	if !c.lib.IsGetTimeSupported() {
+		return modified, nil
+	}
+	zones := map[int]bool{}
+	for i, e := range listed {
+		err := c.onPath(ctx, e.RawPath, func() (err error) {
+			modified[i], err = c.modified(e.RawPath)
+			if c.answered() {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return modified, err
+		}
+		minutes, ok := zoneOf(e.ModTime, e.Precision, modified[i])
+		if e.ModTime.IsZero() || modified[i].IsZero() || !ok || e.Zoned && minutes == 0 {
+			return modified, nil
+		}
+		zones[minutes] = true
+	}
+	for minutes := range zones {
+		if len(zones) == 1 {
+			c.memory.learn(func(b *Behaviour) { b.ZoneKnown, b.ZoneMinutes = true, minutes })
+		}
+	}
+	return modified, nil
+}
+
+// Features is what the server listed in its reply to FEAT (RFC 2389).
+func (c *Conn) Features() []string { return c.said.featureList() }
+
 // Exists tells whether there is a file of that name. A server that says no has answered: the connection stays usable.
 func (c *Conn) Exists(ctx context.Context, rawPath string) (exists bool, err error) {
 	err = c.onPath(ctx, rawPath, func() error {
@@ -250,15 +364,17 @@ func (c *Conn) size(rawPath string) (int64, error) {
 	return size, err
 }
 
-// modified asks MDTM, parsed here for the same reason as size.
-func (c *Conn) modified(rawPath string) (time.Time, error) {
-	var when time.Time
-	err := guard(func() error { _, err := c.lib.GetTime(rawPath); return err })
+// modified asks MDTM, parsed here for the same reason as size. With an error the time is zero.
+func (c *Conn) modified(rawPath string) (when time.Time, err error) {
+	err = guard(func() error { _, err := c.lib.GetTime(rawPath); return err })
 	if said := c.said.reply(); said != nil && said.Code == ftp.StatusFile {
 		when, err = time.Parse(timeLayout, said.Msg)
 	}
 	return when, err
 }
+
+// answered tells that the server replied to the last command, whatever it said, so that the connection is in order.
+func (c *Conn) answered() bool { return c.said.reply() != nil && c.wire.control.err == nil }
 
 // enter makes rawPath the working directory.
 func (c *Conn) enter(rawPath string) error {

@@ -44,7 +44,7 @@ func TestCollectsATree(t *testing.T) {
 			got := map[string]string{}
 			for _, e := range l.Entries {
 				var b bytes.Buffer
-				n, err := c.Retrieve(ctx, e.RawPath, e.Size, &b)
+				n, err := retrieve(c, e.RawPath, e.Size, &b)
 				require.NoError(t, err)
 				assert.Equal(t, e.Size, n)
 				assert.Empty(t, e.Special)
@@ -104,7 +104,7 @@ func TestListRelativeToHome(t *testing.T) {
 	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/out"})
 	require.NoError(t, err)
 	_, err = c.ListAll(ctx, ftpclient.ListQuery{Dir: "out"})
-	require.ErrorIs(t, err, ftpclient.ErrUnreachable, "nobody knows any more where home is")
+	require.ErrorIs(t, err, ftpclient.ErrBroken, "nobody knows any more where home is")
 }
 
 func TestListCaps(t *testing.T) {
@@ -139,11 +139,11 @@ func TestGBKNames(t *testing.T) {
 	}
 	assert.Equal(t, map[string]string{raw: "/报表/一月.csv", "/\xff\xff": "/\xff\xff"}, paths)
 	var b bytes.Buffer
-	_, err = c.Retrieve(ctx, raw, 4, &b)
+	_, err = retrieve(c, raw, 4, &b)
 	require.NoError(t, err)
 	assert.Equal(t, "data", b.String())
 
-	_, err = c.Retrieve(ctx, "/\xb1\xa8.txt", 4, &b)
+	_, err = retrieve(c, "/\xb1\xa8.txt", 4, &b)
 	require.ErrorIs(t, err, ftpclient.ErrNotFound)
 	assert.Contains(t, err.Error(), "/报.txt")
 
@@ -175,7 +175,7 @@ func TestRemoteActions(t *testing.T) {
 	assert.True(t, c.Usable())
 	require.ErrorIs(t, c.Delete(ctx, "/done/a b.csv"), ftpclient.ErrNotFound)
 	assert.False(t, c.Usable())
-	require.ErrorIs(t, c.Delete(ctx, "/done/a b.csv"), ftpclient.ErrUnreachable, "no call after an error")
+	require.ErrorIs(t, c.Delete(ctx, "/done/a b.csv"), ftpclient.ErrBroken, "no call after an error")
 
 	require.ErrorIs(t, dial(t, opt).Rename(ctx, "/out/none", "/done/x"), ftpclient.ErrNotFound)
 	_, _, err = dial(t, opt).Stat(ctx, "/out/none")
@@ -207,7 +207,7 @@ func TestLoginRefused(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	sc := startScript(t, nil)
 	opt := sc.options()
-	sc.stop()
+	sc.Stop()
 	_, err := ftpclient.Dial(ctx, opt)
 	assert.ErrorIs(t, err, ftpclient.ErrUnreachable)
 }
@@ -235,7 +235,7 @@ func TestTLS(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, l.Entries, 2)
 			for _, e := range l.Entries {
-				_, err = c.Retrieve(ctx, e.RawPath, e.Size, &bytes.Buffer{})
+				_, err = retrieve(c, e.RawPath, e.Size, &bytes.Buffer{})
 				require.NoError(t, err)
 			}
 			mu.Lock()
@@ -264,9 +264,9 @@ func TestWriterError(t *testing.T) {
 	s.write(t, "/a", strings.Repeat("x", 1<<20))
 	full := errors.New("disk full")
 	c := dial(t, opt)
-	_, err := c.Retrieve(ctx, "/a", 1<<20, writerFunc(func([]byte) (int, error) { return 0, full }))
+	_, err := retrieve(c, "/a", 1<<20, writerFunc(func([]byte) (int, error) { return 0, full }))
 	require.ErrorIs(t, err, full)
-	for _, kind := range []error{ftpclient.ErrUnreachable, ftpclient.ErrTruncated, ftpclient.ErrProtocol} {
+	for _, kind := range []error{ftpclient.ErrBroken, ftpclient.ErrTruncated, ftpclient.ErrProtocol} {
 		assert.NotErrorIs(t, err, kind, "the server is not to blame")
 	}
 	assert.False(t, c.Usable())
@@ -277,7 +277,7 @@ func TestWriterPanicIsNotTheServersFault(t *testing.T) {
 	s.write(t, "/a", "x")
 	c := dial(t, opt)
 	assert.Panics(t, func() {
-		_, _ = c.Retrieve(ctx, "/a", 1, writerFunc(func([]byte) (int, error) { panic("bug") }))
+		_, _ = retrieve(c, "/a", 1, writerFunc(func([]byte) (int, error) { panic("bug") }))
 	})
 	assert.False(t, c.Usable())
 }

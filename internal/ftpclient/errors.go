@@ -11,7 +11,7 @@ import (
 	"unicode"
 )
 
-// Reply codes that are decided upon (RFC 959 section 4.2; 430 and 434 are of RFC 2228's family in common use).
+// Reply codes that are decided upon (RFC 959 section 4.2; 430 is in common use).
 const (
 	codeDelayed        = 120
 	codeUserOK         = 331
@@ -20,11 +20,11 @@ const (
 	codeNoDataConn     = 425
 	codeAborted        = 426
 	codeBadCredentials = 430
-	codeHostDown       = 434
 	codeBusyFile       = 450
 	codeLocalError     = 451
 	codeNoSpace        = 452
 	codeUnknownCommand = 500
+	codeBadArguments   = 501
 	codeNotImplemented = 502
 	codeBadParameter   = 504
 	codeNotLoggedIn    = 530
@@ -50,6 +50,9 @@ type failure struct {
 	code                     int // of the reply, 0 if there was none
 	words                    string
 	kind                     error
+	cause                    error // what the network said
+	actual                   int64 // ErrMislisted: the size that SIZE and the transfer agree on
+	parked                   bool  // ErrUnreachable, ErrLoginRefused, …: by now without another try
 }
 
 func (f *failure) Error() string {
@@ -61,6 +64,22 @@ func (f *failure) Error() string {
 }
 
 func (f *failure) Unwrap() error { return f.kind }
+
+// ActualSize is the size that the server and the transfer agree on, if err is an ErrMislisted.
+func ActualSize(err error) (size int64, ok bool) {
+	var f *failure
+	if errors.As(err, &f) && errors.Is(err, ErrMislisted) {
+		return f.actual, true
+	}
+	return 0, false
+}
+
+// IsParked reports whether err comes from a Pool that tries this server no more in this run: it was out of reach several
+// times in a row, or refused the login.
+func IsParked(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.parked
+}
 
 // localError is a failure of the caller's writer; it says nothing about the server.
 type localError struct{ error }
@@ -90,8 +109,11 @@ func (c *Conn) describe(subject string, err error) *failure {
 		f.kind = ErrTooMany
 	case broken(err):
 		f.kind = ErrUnreachable
+		if c.loggedIn {
+			f.kind = ErrBroken
+		}
 	}
-	f.words = c.printable(err.Error())
+	f.words, f.cause = c.printable(err.Error()), err
 	return f
 }
 
@@ -122,21 +144,29 @@ func broken(err error) bool {
 // classify names the sentinel that a refusing reply stands for.
 func classify(command string, code int, text string) error {
 	text = strings.ToLower(text)
-	login := command == "USER" || command == "PASS"
+	login := command == "USER" || command == "PASS" || command == ""
 	switch code {
-	case codeUnavailable, codeDelayed, codeBusyFile, codeLocalError, codeNoSpace:
+	case codeUnavailable, codeDelayed:
 		return ErrBusy
 	case codeNotLoggedIn, codeBadCredentials, codeUserOK, codeNeedAccount, codeNeedAccountFor:
 		if hasAny(text, crowdedWords) && !hasAny(text, guessWords) {
 			return ErrBusy
 		}
 		return ErrLoginRefused
-	case codeNoDataConn, codeAborted, codeHostDown:
-		return ErrUnreachable
+	}
+	switch command {
+	case "AUTH", "PBSZ", "PROT":
+		return ErrNoTLS
 	}
 	switch {
-	case login && code >= 500:
+	case login && code/100 == 5:
 		return ErrLoginRefused
+	case login && code/100 == 4:
+		return ErrBusy
+	case code == codeBusyFile || code == codeLocalError || code == codeNoSpace:
+		return ErrFileBusy
+	case code == codeNoDataConn || code == codeAborted:
+		return ErrBroken
 	case code == codeNoFile || code == codeBadName:
 		return classifyFile(code, text)
 	case code == codeQuota:

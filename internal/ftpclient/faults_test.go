@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,9 +16,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 )
 
-type reactions = map[string]reaction
+type (
+	reactions = map[string]ftptest.Reaction
+	reaction  = ftptest.Reaction
+	session   = ftptest.Session
+)
+
+var (
+	say  = ftptest.Say
+	send = ftptest.Send
+	mlst = say("211-Features:\r\n MLST type*;size*;modify*;\r\n211 End")
+)
 
 // patience bounds the wait for a server that stays mute.
 const patience = 500 * time.Millisecond
@@ -45,7 +56,7 @@ func TestDialFaults(t *testing.T) {
 		"430":                     {reactions{"PASS": say("430 Invalid username or password")}, ftpclient.ErrLoginRefused},
 		"332":                     {reactions{"PASS": say("332 account?")}, ftpclient.ErrLoginRefused},
 		"500 at PASS":             {reactions{"PASS": say("500 no")}, ftpclient.ErrLoginRefused},
-		"hangs up in the middle":  {reactions{"PASS": func(s *session, _ string) { _ = s.conn.Close() }}, ftpclient.ErrUnreachable},
+		"hangs up in the middle":  {reactions{"PASS": ftptest.Disconnect}, ftpclient.ErrUnreachable},
 		"nonsense":                {reactions{"greeting": say("hello there")}, ftpclient.ErrProtocol},
 		"endless greeting":        {reactions{"greeting": endless}, ftpclient.ErrProtocol},
 	} {
@@ -64,23 +75,19 @@ func TestDialFaults(t *testing.T) {
 }
 
 func endless(s *session, _ string) {
-	line := strings.Repeat("2", 1<<16)
-	for {
-		if _, err := io.WriteString(s.conn, line); err != nil {
-			return
-		}
+	for line := strings.Repeat("2", 1<<16); s.Raw(line) == nil; {
 	}
 }
 
 func TestAnEchoedPasswordIsRemoved(t *testing.T) {
-	opt := startScript(t, reactions{"PASS": func(s *session, arg string) { s.say("530 no entry with " + arg) }}).options()
+	opt := startScript(t, reactions{"PASS": func(s *session, arg string) { s.Say("530 no entry with " + arg) }}).options()
 	_, err := ftpclient.Dial(ctx, opt)
 	require.ErrorIs(t, err, ftpclient.ErrLoginRefused)
 	assert.Contains(t, err.Error(), "no entry with ***")
 }
 
 func TestRetrieveFaults(t *testing.T) {
-	size := func(n int) reaction { return say(fmt.Sprintf("213 %d ", n)) } // a blank at the end, as some servers do
+	size := func(n int) ftptest.Reaction { return say(fmt.Sprintf("213 %d ", n)) } // a blank at the end, as some servers do
 	for name, c := range map[string]struct {
 		reactions reactions
 		want      error
@@ -106,19 +113,19 @@ func TestRetrieveFaults(t *testing.T) {
 		"vague, but there":               {reactions{"RETR": say("550 Failed to open file."), "SIZE": size(5)}, ftpclient.ErrDenied, 0},
 		"vague, and gone":                {reactions{"RETR": say("550 Failed to open file."), "SIZE": say("550 no")}, ftpclient.ErrNotFound, 0},
 		"vague, and SIZE unknown":        {reactions{"RETR": say("550 Failed to open file.")}, ftpclient.ErrDenied, 0},
-		"vague, then silence":            {reactions{"RETR": say("550 Failed to open file."), "SIZE": func(s *session, _ string) { _ = s.conn.Close() }}, ftpclient.ErrUnreachable, 0},
-		"file busy":                      {reactions{"RETR": say("450 in use")}, ftpclient.ErrBusy, 0},
-		"no data connection":             {reactions{"RETR": say("425 cannot open")}, ftpclient.ErrUnreachable, 0},
+		"vague, then silence":            {reactions{"RETR": say("550 Failed to open file."), "SIZE": ftptest.Disconnect}, ftpclient.ErrBroken, 0},
+		"file busy":                      {reactions{"RETR": say("450 in use")}, ftpclient.ErrFileBusy, 0},
+		"no data connection":             {reactions{"RETR": say("425 cannot open")}, ftpclient.ErrBroken, 0},
 		"panicking reply":                {reactions{"EPSV": say("500 no"), "PASV": say("227 )(")}, ftpclient.ErrProtocol, 0},
 		"nonsense for EPSV and PASV":     {reactions{"EPSV": say("229 ok (|||)"), "PASV": say("227 (1,2)")}, ftpclient.ErrProtocol, 0},
-		"mute at RETR":                   {reactions{"RETR": nil}, ftpclient.ErrUnreachable, 0},
-		"mute at EPSV":                   {reactions{"EPSV": nil}, ftpclient.ErrUnreachable, 0},
-		"mute after some data":           {reactions{"RETR": someDataThenSilence}, ftpclient.ErrUnreachable, 3},
-		"mute after all data":            {reactions{"RETR": dataButNoReply}, ftpclient.ErrUnreachable, 5},
+		"mute at RETR":                   {reactions{"RETR": nil}, ftpclient.ErrBroken, 0},
+		"mute at EPSV":                   {reactions{"EPSV": nil}, ftpclient.ErrBroken, 0},
+		"mute after some data":           {reactions{"RETR": someDataThenSilence}, ftpclient.ErrStalled, 3},
+		"mute after all data":            {reactions{"RETR": dataButNoReply}, ftpclient.ErrUnconfirmed, 5},
 		"reset after some data, 426":     {reactions{"RETR": resetThen("426 broken"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
 		"reset after some data, 226":     {reactions{"RETR": resetThen("226 done"), "SIZE": size(5)}, ftpclient.ErrTruncated, 3},
-		"reset, and hangs up":            {reactions{"RETR": resetThen("")}, ftpclient.ErrUnreachable, 3},
-		"control connection lost at end": {reactions{"RETR": hangUpAfterData}, ftpclient.ErrUnreachable, 5},
+		"reset, and hangs up":            {reactions{"RETR": resetThen("")}, ftpclient.ErrBroken, 3},
+		"control connection lost at end": {reactions{"RETR": hangUpAfterData}, ftpclient.ErrUnconfirmed, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,8 +136,8 @@ func TestRetrieveFaults(t *testing.T) {
 			}
 			conn := dial(t, opt)
 			var b bytes.Buffer
-			n, err := conn.Retrieve(ctx, "/a", 5, writerFunc(func(p []byte) (int, error) {
-				sc.delivered.Store(true)
+			n, err := retrieve(conn, "/a", 5, writerFunc(func(p []byte) (int, error) {
+				delivered.Store(sc.Server, true)
 				return b.Write(p)
 			}))
 			assert.Equal(t, c.n, n)
@@ -147,69 +154,51 @@ func TestRetrieveFaults(t *testing.T) {
 	}
 }
 
-func endlessFile(s *session, _ string) {
-	s.say("150 here it comes")
-	conn := s.openData()
-	defer conn.Close()
-	_, err := io.WriteString(conn, "12345")
-	for block := make([]byte, 1<<16); err == nil; {
-		_, err = conn.Write(block)
-	}
-	s.say("426 connection closed")
-}
+var (
+	endlessFile         = ftptest.Invented(ftptest.Text("12345"), ftptest.Fill(-1))
+	someDataThenSilence = ftptest.Invented(ftptest.Text("123"), ftptest.Wait(nil))
+	dataButNoReply      = ftptest.Invented(ftptest.Text("12345"), ftptest.Close())
+	hangUpAfterData     = ftptest.Invented(ftptest.Text("12345"), ftptest.Close(), ftptest.HangUp())
+)
 
-func someDataThenSilence(s *session, _ string) {
-	s.say("150 here it comes")
-	conn := s.openData()
-	defer conn.Close()
-	_, _ = io.WriteString(conn, "123")
-	<-s.done
-}
+// delivered holds the servers (*ftptest.Server) whose client's writer has been given data.
+var delivered sync.Map
 
-func dataButNoReply(s *session, _ string) {
-	s.say("150 here it comes")
-	s.sendData("12345")
-}
-
-func hangUpAfterData(s *session, _ string) {
-	dataButNoReply(s, "")
-	_ = s.conn.Close()
-}
-
-// resetThen breaks the data connection off after three bytes have been delivered.
-func resetThen(final string) reaction {
-	return func(s *session, _ string) {
-		s.say("150 here it comes")
-		conn := s.openData()
-		_, _ = io.WriteString(conn, "123")
-		for !s.delivered.Load() && !s.stopped() {
-			runtime.Gosched()
+// resetThen breaks the data connection off after three bytes have been delivered, and the control connection too if there
+// is no final reply.
+func resetThen(final string) ftptest.Reaction {
+	untilDelivered := ftptest.Do(func(s *session) {
+		for _, done := delivered.Load(s.Server()); !done; _, done = delivered.Load(s.Server()) {
+			select {
+			case <-s.Done():
+				return
+			default:
+				runtime.Gosched()
+			}
 		}
-		_ = conn.(*net.TCPConn).SetLinger(0)
-		_ = conn.Close()
-		if final == "" {
-			_ = s.conn.Close()
-			return
-		}
-		s.say(final)
+	})
+	end := ftptest.Reply(final)
+	if final == "" {
+		end = ftptest.HangUp()
 	}
+	return ftptest.Invented(ftptest.Text("123"), untilDelivered, ftptest.ResetData(), end)
 }
 
 func TestFirstCommandsOfATransfer(t *testing.T) {
 	sc := startScript(t, reactions{"RETR": send("12345", "226 done"), "LIST": send("", "226 done")})
 	c := dial(t, sc.options())
 	for range 2 {
-		_, err := c.Retrieve(ctx, "/a b", 5, io.Discard)
+		_, err := retrieve(c, "/a b", 5, io.Discard)
 		require.NoError(t, err)
 	}
 	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/-x"})
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
-	eventually(t, func() bool { return sc.sent("QUIT") == 1 }, "QUIT")
+	eventually(t, func() bool { return sc.Commands("QUIT") == 1 }, "QUIT")
 	assert.Equal(t, []string{
-		"USER " + testUser, "PASS " + testPassword, "FEAT", "TYPE I", "EPSV", "RETR /a b", "EPSV", "RETR /a b",
+		"USER " + testUser, "PASS " + testPassword, "FEAT", "TYPE I", "EPSV", "RETR /a b", "SIZE /a b", "EPSV", "RETR /a b", "SIZE /a b",
 		"CWD /-x", "EPSV", "LIST", "QUIT",
-	}, sc.allCommands(), "no round trip that is not needed")
+	}, sc.Lines(), "no round trip that is not needed")
 }
 
 func TestUTF8IsAskedForOnlyWhenWanted(t *testing.T) {
@@ -219,26 +208,23 @@ func TestUTF8IsAskedForOnlyWhenWanted(t *testing.T) {
 		opt := sc.options()
 		opt.Encoding = encoding
 		dial(t, opt)
-		assert.Equal(t, want, sc.sent("OPTS UTF8 ON"), encoding)
+		assert.Equal(t, want, sc.Commands("OPTS UTF8 ON"), encoding)
 	}
 }
 
 func TestPASVIsRememberedAndItsAddressIsNotTrusted(t *testing.T) {
 	sc := startScript(t, reactions{
 		"EPSV": say("500 what?"),
-		"PASV": func(s *session, _ string) {
-			port := s.listenData()
-			s.say(fmt.Sprintf("227 Entering Passive Mode (192,0,2,1,%d,%d)", port/256, port%256))
-		},
+		"PASV": ftptest.PassiveHost("192.0.2.1"),
 		"RETR": send("12345", "226 done"),
 	})
 	c := dial(t, sc.options())
 	for range 2 {
-		_, err := c.Retrieve(ctx, "/a", 5, io.Discard)
+		_, err := retrieve(c, "/a", 5, io.Discard)
 		require.NoError(t, err)
 	}
-	assert.Equal(t, 1, sc.sent("EPSV"))
-	assert.Equal(t, 2, sc.sent("PASV"))
+	assert.Equal(t, 1, sc.Commands("EPSV"))
+	assert.Equal(t, 2, sc.Commands("PASV"))
 }
 
 func TestListAccountsForEveryLine(t *testing.T) {
@@ -314,7 +300,7 @@ func TestMLSDThatIsOnlyAnnounced(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, l.Entries, 1)
 	assert.True(t, c.Usable())
-	assert.Equal(t, 2, sc.connections())
+	assert.Equal(t, 2, sc.Connections())
 	eventually(t, func() bool { return sc.live() == 1 }, "the first session is closed")
 }
 
@@ -326,17 +312,17 @@ func TestUnreadableSubdirectoryIsReportedNotSkipped(t *testing.T) {
 		"CWD": func(s *session, arg string) {
 			dir.Store(arg)
 			if arg == "/secret" {
-				s.say("550 Failed to change directory.")
+				s.Say("550 Failed to change directory.")
 				return
 			}
-			s.say("200 fine")
+			s.Say("200 fine")
 		},
 		"LIST": func(s *session, arg string) {
 			switch dir.Load() {
 			case "/hollow":
 				send("", "226 Transfer done (but failed to open directory).")(s, arg)
 			case "/locked":
-				s.say("450 try again")
+				s.Say("450 try again")
 			case "/open":
 				send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "250 done")(s, arg)
 			default:
@@ -364,26 +350,26 @@ func TestNoPartOfATreeIsTakenForTheWhole(t *testing.T) {
 	sc := startScript(t, reactions{
 		"CWD": func(s *session, arg string) {
 			if arg == "/sub" {
-				_ = s.conn.Close()
+				s.HangUp()
 				return
 			}
-			s.say("250 ok")
+			s.Say("250 ok")
 		},
 		"LIST": send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\ndrwxr-xr-x 2 u g 1 Jan  5  2024 sub\r\n", "226 done"),
 	})
 	l, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
-	require.ErrorIs(t, err, ftpclient.ErrUnreachable)
+	require.ErrorIs(t, err, ftpclient.ErrBroken)
 	assert.Empty(t, l.Entries)
 }
 
 func TestListFaults(t *testing.T) {
 	for name, c := range map[string]struct {
-		list reaction
+		list ftptest.Reaction
 		want error
 	}{
-		"mute after LIST":      {nil, ftpclient.ErrUnreachable},
-		"mute in the middle":   {someDataThenSilence, ftpclient.ErrUnreachable},
-		"cut off with 426":     {send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "426 aborted"), ftpclient.ErrUnreachable},
+		"mute after LIST":      {nil, ftpclient.ErrBroken},
+		"mute in the middle":   {someDataThenSilence, ftpclient.ErrBroken},
+		"cut off with 426":     {send("-rw-r--r-- 1 u g 5 Jan  5  2024 a\r\n", "426 aborted"), ftpclient.ErrBroken},
 		"denied":               {say("550 Permission denied"), ftpclient.ErrDenied},
 		"nothing transferred":  {say("226 done"), ftpclient.ErrProtocol},
 		"no files is no error": {say("550 No files found."), nil},
@@ -422,12 +408,12 @@ func TestRefusedActions(t *testing.T) {
 	})
 	assert.ErrorIs(t, dial(t, sc.options()).Delete(ctx, "/a"), ftpclient.ErrDenied, "it is still there")
 	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/b"), ftpclient.ErrProtocol, "RNTO was never sent")
-	assert.Zero(t, sc.sent("RNTO"))
+	assert.Zero(t, sc.Commands("RNTO"))
 	assert.Error(t, dial(t, sc.options()).MakeDir(ctx, "/d"))
 
 	sc = startScript(t, reactions{
 		"RNFR": say("350 go on"), "RNTO": say("550 Rename failed."),
-		"CWD": func(s *session, arg string) { s.say(map[bool]string{true: "250 ok", false: "550 no"}[arg == "/there"]) },
+		"CWD": func(s *session, arg string) { s.Say(map[bool]string{true: "250 ok", false: "550 no"}[arg == "/there"]) },
 	})
 	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/nowhere/b"), ftpclient.ErrNotFound)
 	assert.ErrorIs(t, dial(t, sc.options()).Rename(ctx, "/a", "/there/b"), ftpclient.ErrDenied)
@@ -453,7 +439,7 @@ func TestCancelClosesWhatItWaitsFor(t *testing.T) {
 		"data": {reactions{"RETR": someDataThenSilence}, func(ctx context.Context, opt ftpclient.Options) error {
 			c, err := ftpclient.Dial(ctx, opt)
 			if err == nil {
-				_, err = c.Retrieve(ctx, "/a", 5, io.Discard)
+				_, err = c.Retrieve(ctx, ftpclient.Want{RawPath: "/a", Size: 5}, io.Discard)
 			}
 			return err
 		}, "RETR"},
@@ -463,12 +449,12 @@ func TestCancelClosesWhatItWaitsFor(t *testing.T) {
 			cancelled, cancel := context.WithCancel(ctx)
 			ended := make(chan error, 1)
 			go func() { ended <- c.run(cancelled, sc.options()) }()
-			eventually(t, func() bool { return sc.sent(c.at) == 1 }, "it waits")
+			eventually(t, func() bool { return sc.Commands(c.at) == 1 }, "it waits")
 			cancel()
 			err := <-ended
 			require.ErrorIs(t, err, context.Canceled)
-			assert.NotErrorIs(t, err, ftpclient.ErrUnreachable)
-			eventually(t, func() bool { return sc.live() == 0 || name == "data" }, "the control connection is closed")
+			assert.NotErrorIs(t, err, ftpclient.ErrBroken)
+			eventually(t, func() bool { return sc.live() == 0 }, "the control connection is closed")
 		})
 	}
 }
@@ -480,5 +466,5 @@ func TestAFinishedContextLeavesTheConnectionInOrder(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, c.Delete(cancelled, "/a"), context.Canceled)
 	require.NoError(t, c.Delete(ctx, "/b"))
-	assert.Zero(t, sc.sent("DELE /a"))
+	assert.Zero(t, sc.Commands("DELE /a"))
 }

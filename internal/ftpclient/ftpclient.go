@@ -7,6 +7,7 @@ package ftpclient
 
 import (
 	"cmp"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,12 +19,20 @@ import (
 // this side, what the caller's writer or visitor said) with %w and tells server, command and the server's own words, never
 // a password.
 var (
-	// ErrUnreachable: no connection, no greeting, or the connection broke: worth another try on a fresh connection.
+	// ErrUnreachable: no connection, no greeting, or no login came about: worth another try on a fresh connection, unless
+	// the server is parked (IsParked).
 	ErrUnreachable = errors.New("server unreachable")
+	// ErrBroken: a logged-in connection did not last, or no data connection came about: worth another try on a fresh one.
+	// It says nothing about the server's other files.
+	ErrBroken = errors.New("connection lost")
+	// ErrStalled: the data stopped to flow, or flowed slower than Options.MinRate.
+	ErrStalled = errors.New("transfer stalled")
 	// ErrLoginRefused: the server does not accept user or password (530, 430, …). Trying again hammers the account.
 	ErrLoginRefused = errors.New("login refused")
 	// ErrBusy: the server allows no further session now (421, or 530 "too many…").
 	ErrBusy = errors.New("server busy")
+	// ErrFileBusy: the server cannot read this file or directory now (450, 451, 452); others it can.
+	ErrFileBusy = errors.New("file busy")
 	// ErrNotFound: the file or directory is not there (550 "no such…").
 	ErrNotFound = errors.New("not found")
 	// ErrDenied: the server refuses this file or command to this user (550 "permission…", 553, …).
@@ -31,12 +40,22 @@ var (
 	// ErrTruncated: fewer or more bytes arrived than listed although the file on the server still has the listed size, or
 	// the final reply was not a success.
 	ErrTruncated = errors.New("transfer incomplete")
+	// ErrUnconfirmed: all bytes arrived, but the final reply of the server never did.
+	ErrUnconfirmed = errors.New("transfer not confirmed")
+	// ErrMislisted: the listing gives another size than SIZE, the transfer and its final reply agree on (ActualSize), and
+	// the file has not changed since it was listed.
+	ErrMislisted = errors.New("listed with a wrong size")
+	// ErrNoResume: the server does not continue a file where it was asked to: fetch it from the beginning.
+	ErrNoResume = errors.New("transfer cannot be resumed")
 	// ErrChanged: the file on the server no longer is the one that was listed.
 	ErrChanged = errors.New("file changed on the server")
 	// ErrProtocol: an answer that cannot be understood, or one that made the library panic.
 	ErrProtocol = errors.New("protocol error")
 	// ErrUntrusted: the server's certificate cannot be verified. Nothing but a change of the configuration helps.
 	ErrUntrusted = errors.New("certificate not trusted")
+	// ErrNoTLS: the server does not encrypt the control or the data connection as it is asked to (RFC 4217). No password
+	// and no data was sent in clear.
+	ErrNoTLS = errors.New("encryption refused")
 	// ErrTooMany: a listing is larger than its caps.
 	ErrTooMany = errors.New("listing too large")
 )
@@ -51,10 +70,28 @@ const (
 	TLSImplicit TLSMode = "implicit"
 )
 
+// PassiveMode is the command that asks for a data connection. Active mode is not offered.
+type PassiveMode string
+
+// ListingCommand is the command that lists a directory.
+type ListingCommand string
+
+// Commands that Options may ask for; automatic is the first of each pair, and the second once the first turned out not
+// to work (EPSV and PASV: RFC 2428 and RFC 959; MLSD: RFC 3659).
+const (
+	PassiveAuto PassiveMode    = ""
+	PassiveEPSV PassiveMode    = "epsv"
+	PassivePASV PassiveMode    = "pasv"
+	ListingAuto ListingCommand = ""
+	ListingMLSD ListingCommand = "mlsd"
+	ListingLIST ListingCommand = "list"
+)
+
 // Defaults of Options and ListQuery.
 const (
 	DefaultConnectTimeout = 30 * time.Second
 	DefaultIdleTimeout    = 60 * time.Second
+	DefaultMinDataPort    = 1024
 	DefaultMaxDepth       = 32
 	DefaultMaxEntries     = 1_000_000
 	DefaultMaxDirectories = 100_000
@@ -67,14 +104,34 @@ type Options struct {
 	Port     int // 0 is 21, or 990 with implicit TLS
 	User     string
 	Password string `json:"-"`
-	TLS      TLSMode
 	Encoding string // charset of names: "utf-8", "gbk", "gb18030", "big5", … ("" is utf-8)
-	// ConnectTimeout bounds dialling, TLS and login together; IdleTimeout every single read and write. 0 is the default.
-	ConnectTimeout, IdleTimeout time.Duration
-	// RootCAs verify the server's certificate; nil is the system's pool.
-	RootCAs *x509.CertPool
+
+	TLS     TLSMode
+	TLSName string         // the name expected in the certificate; "" is Host
+	RootCAs *x509.CertPool // verify the certificate; nil is the system's pool
+	// Certificate is shown to a server that asks for one; nil is none.
+	Certificate *tls.Certificate `json:"-"`
+	// MinTLS and MaxTLS bound the version (tls.VersionTLS12, …): 0 is TLS 1.2 for the first, no bound for the second.
+	MinTLS, MaxTLS uint16
 	// InsecureSkipVerify accepts any certificate: the connection is encrypted, but to whom is unknown.
 	InsecureSkipVerify bool
+
+	Passive PassiveMode
+	Listing ListingCommand
+	Proxy   Proxy // the zero Proxy is none
+	// TrustDataHost lets the server name another host for data connections (PASV); they go to the control connection's
+	// host otherwise. Ports below MinDataPort (0 is DefaultMinDataPort) are refused: a server must not make Talon talk to
+	// somebody else's services.
+	TrustDataHost bool
+	MinDataPort   int
+
+	// ConnectTimeout bounds dialling, TLS and login together, and each dial of a data connection. IdleTimeout bounds every
+	// single read and write; a whole reply may take twice as long. 0 is the default.
+	ConnectTimeout, IdleTimeout time.Duration
+	// MinRate is the bytes per second below which a transfer counts as stalled, measured over IdleTimeout; 0 is no floor.
+	MinRate int64
+	// Bandwidth bounds the bytes per second of all connections of a Pool to this server; 0 is no bound.
+	Bandwidth int64
 }
 
 // String tells which server is meant, without the password.
@@ -99,6 +156,9 @@ func (o Options) withDefaults() Options {
 	o.Port = cmp.Or(o.Port, 21)
 	o.ConnectTimeout = cmp.Or(o.ConnectTimeout, DefaultConnectTimeout)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
+	o.MinDataPort = cmp.Or(o.MinDataPort, DefaultMinDataPort)
+	o.TLSName = cmp.Or(o.TLSName, o.Host)
+	o.MinTLS = cmp.Or(o.MinTLS, tls.VersionTLS12)
 	return o
 }
 

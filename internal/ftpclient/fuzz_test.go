@@ -127,7 +127,7 @@ func FuzzReplies(f *testing.F) {
 		defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 		s := startParrot(t, replies, data, mute)
 		defer s.stop()
-		opt := optionsFor(s.control.Addr())
+		opt := optionsFor(s.control.Addr().(*net.TCPAddr).Port)
 		opt.ConnectTimeout, opt.IdleTimeout = 500*time.Millisecond, 20*time.Millisecond
 		returned := make(chan struct{})
 		go func() {
@@ -158,7 +158,7 @@ func talk(t *testing.T, opt ftpclient.Options, calls byte) {
 		_, err = c.ListAll(ctx, q)
 	case 1:
 		var b bytes.Buffer
-		if _, err = c.Retrieve(ctx, "/a", 5, &b); err == nil {
+		if _, err = c.Retrieve(ctx, ftpclient.Want{RawPath: "/a", Size: 5}, &b); err == nil {
 			assert.Equal(t, 5, b.Len())
 		}
 		checkError(t, err)
@@ -183,6 +183,8 @@ func checkError(t *testing.T, err error) {
 	for _, kind := range []error{
 		ftpclient.ErrUnreachable, ftpclient.ErrLoginRefused, ftpclient.ErrBusy, ftpclient.ErrNotFound, ftpclient.ErrDenied,
 		ftpclient.ErrTruncated, ftpclient.ErrChanged, ftpclient.ErrProtocol, ftpclient.ErrUntrusted, ftpclient.ErrTooMany,
+		ftpclient.ErrBroken, ftpclient.ErrStalled, ftpclient.ErrFileBusy, ftpclient.ErrUnconfirmed, ftpclient.ErrMislisted,
+		ftpclient.ErrNoResume, ftpclient.ErrNoTLS,
 	} {
 		if errors.Is(err, kind) {
 			kinds = append(kinds, kind)

@@ -42,48 +42,26 @@ type ListQuery struct {
 // server's, directory by directory, except that files without a size and directories that cannot be read come when that
 // is known. An error of visit ends the listing and is returned as it is, wrapped.
 //
-// Errors concern Dir itself, the caps or the connection: ErrNotFound, ErrDenied, ErrTooMany, ErrUnreachable, ErrProtocol,
+// Errors concern Dir itself, the caps or the connection: ErrNotFound, ErrDenied, ErrTooMany, ErrBroken, ErrProtocol,
 // or the context's. Whether a listing is whole is known only at its end, by the final reply: after an error what visit was
 // given is a part of unknown size, to be thrown away. A directory below Dir that the server does not open, or whose
 // listing it ends with a refusal, is an Entry (Special "unreadable"), not an error; what it listed until then exists and
 // has been visited. Symbolic links are not followed.
 func (c *Conn) List(ctx context.Context, q ListQuery, visit func(Entry) error) (Summary, error) {
 	var tree *walk
-	read := func() error {
-		tree = c.newWalk(q, visit)
-		return tree.run()
-	}
-	err := c.call(ctx, q.Dir, read)
-	if tree != nil && tree.lacksMLSD(err) {
-		if err = c.redialWithoutMLSD(ctx); err == nil {
-			err = c.call(ctx, q.Dir, read)
+	var failed error
+	err := c.adapting(ctx, q.Dir, func() error {
+		if tree != nil && tree.sum.Entries > 0 {
+			return failed // nothing is visited twice
 		}
-	}
+		tree = c.newWalk(q, visit)
+		failed = tree.run()
+		return failed
+	})
 	if err != nil {
 		return Summary{}, err
 	}
 	return tree.sum, nil
-}
-
-// lacksMLSD recognises a server that announces MLSD but refuses the command, or answers something else, before anything
-// was visited: nothing is visited twice.
-func (w *walk) lacksMLSD(err error) bool {
-	var f *failure
-	if !errors.As(err, &f) || f.command != "MLSD" || f.kind != ErrProtocol || w.sum.Entries > 0 { //nolint:errorlint // a sentinel
-		return false
-	}
-	return w.unintelligible() || f.code == codeUnknownCommand || f.code == codeNotImplemented || f.code == codeBadParameter
-}
-
-// redialWithoutMLSD replaces the session, since the library decides for MLSD or LIST at login.
-func (c *Conn) redialWithoutMLSD(ctx context.Context) error {
-	fresh, err := dial(ctx, c.opt, true)
-	if err != nil {
-		return err
-	}
-	fresh.lent, fresh.delivered = c.lent, c.delivered
-	*c = *fresh
-	return nil
 }
 
 // walk is one List call.
@@ -420,7 +398,7 @@ func (c *Conn) absolute(dir string) (string, error) {
 	if c.home == "" {
 		if c.moved {
 			return "", &failure{
-				server: c.opt.Name, subject: c.printable(dir), kind: ErrUnreachable,
+				server: c.opt.Name, subject: c.printable(dir), kind: ErrBroken,
 				words: "this connection has left the directory after login",
 			}
 		}

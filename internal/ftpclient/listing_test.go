@@ -26,11 +26,11 @@ func tree(command string, texts map[string]string) reactions {
 	return reactions{
 		"CWD": func(s *session, arg string) {
 			if _, found := texts[arg]; !found {
-				s.say("550 No such directory.")
+				s.Say("550 No such directory.")
 				return
 			}
 			dir.Store(arg)
-			s.say("250 ok")
+			s.Say("250 ok")
 		},
 		command: func(s *session, _ string) { send(texts[dir.Load().(string)], "226 done")(s, "") },
 	}
@@ -39,13 +39,13 @@ func tree(command string, texts map[string]string) reactions {
 // stream is a listing that write sends.
 func stream(write func(*bufio.Writer)) reaction {
 	return func(s *session, _ string) {
-		s.say("150 here it comes")
-		conn := s.openData()
+		s.Say("150 here it comes")
+		conn := openData(s)
 		w := bufio.NewWriter(conn)
 		write(w)
 		_ = w.Flush()
 		_ = conn.Close()
-		s.say("226 done")
+		s.Say("226 done")
 	}
 }
 
@@ -70,19 +70,19 @@ func specials(l ftpclient.Listing) map[string]string {
 func TestEntriesAreVisitedWhileTheListingIsReceived(t *testing.T) {
 	visited := make(chan string)
 	sc := startScript(t, reactions{"LIST": func(s *session, _ string) {
-		s.say("150 here it comes")
-		conn := s.openData()
+		s.Say("150 here it comes")
+		conn := openData(s)
 		defer conn.Close()
 		for _, name := range []string{"a", "b"} {
 			_, _ = conn.Write([]byte(unixFile + name + "\r\n"))
 			select {
 			case got := <-visited: // the listing has not ended, and goes on only after this
 				assert.Equal(t, "/"+name, got)
-			case <-s.done:
+			case <-s.Done():
 				return
 			}
 		}
-		s.say("226 done")
+		s.Say("226 done")
 	}})
 	sum, err := dial(t, sc.options()).List(ctx, ftpclient.ListQuery{Dir: "/"}, func(e ftpclient.Entry) error {
 		visited <- e.RawPath
@@ -96,11 +96,11 @@ func TestAnErrorOfVisitEndsTheListing(t *testing.T) {
 	full := errors.New("disk full")
 	for name, list := range map[string]reaction{
 		"in the middle": func(s *session, _ string) { // the end never comes
-			s.say("150 here it comes")
-			conn := s.openData()
+			s.Say("150 here it comes")
+			conn := openData(s)
 			defer conn.Close()
 			_, _ = conn.Write([]byte(unixFile + "a\r\n" + unixFile + "b\r\n"))
-			<-s.done
+			<-s.Done()
 		},
 		"at the last line": send(unixFile+"a", "226 done"),
 	} {
@@ -164,7 +164,7 @@ func TestADirectoryThatIsNoneAnyMoreIsReported(t *testing.T) {
 		"550 Not a directory", "550 Failed to change directory.", "553 no", "501 not a directory", "504 what?", "450 busy", "452 full",
 	} {
 		sc := startScript(t, reactions{
-			"CWD":  func(s *session, arg string) { s.say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
+			"CWD":  func(s *session, arg string) { s.Say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
 			"LIST": send(unixDir+"was one\r\n"+unixFile+"a\r\n", "226 done"),
 		})
 		c := dial(t, sc.options())
@@ -177,7 +177,7 @@ func TestADirectoryThatIsNoneAnyMoreIsReported(t *testing.T) {
 		"421 bye": ftpclient.ErrBusy, "530 log in first": ftpclient.ErrLoginRefused, "what?": ftpclient.ErrProtocol,
 	} {
 		sc := startScript(t, reactions{
-			"CWD":  func(s *session, arg string) { s.say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
+			"CWD":  func(s *session, arg string) { s.Say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
 			"LIST": send(unixDir+"sub\r\n", "226 done"),
 		})
 		_, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
@@ -262,7 +262,7 @@ func TestSizesThatTheListingLacksAreAskedFor(t *testing.T) {
 	}
 	sc := startScript(t, merge(
 		tree("MLSD", map[string]string{"/": text, "/sub": "type=file; h\r\n"}),
-		reactions{"FEAT": mlst, "SIZE": func(s *session, arg string) { s.say(sizes[arg]) }}))
+		reactions{"FEAT": mlst, "SIZE": func(s *session, arg string) { s.Say(sizes[arg]) }}))
 	c := dial(t, sc.options())
 	l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
 	require.NoError(t, err)
@@ -274,7 +274,7 @@ func TestSizesThatTheListingLacksAreAskedFor(t *testing.T) {
 	}
 	assert.Equal(t, map[string]int64{"/a": 17, "/b": -1, "/c": -1, "/d": 1, "/e\rf": 0, "/g": -1, "/sub/h": 1<<32 + 1}, got)
 	assert.Equal(t, ftpclient.Summary{Entries: 7, Lines: 8, Noise: 1, Command: "MLSD", Directories: 2}, l.Summary)
-	assert.Equal(t, 5, sc.sent("SIZE"))
+	assert.Equal(t, 5, sc.Commands("SIZE"))
 }
 
 func TestSIZEIsAskedOnceWhereItIsUnknown(t *testing.T) {
@@ -283,7 +283,7 @@ func TestSIZEIsAskedOnceWhereItIsUnknown(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"/a": "no_size", "/b": "no_size"}, specials(l))
 	assert.Equal(t, 2, l.Duplicates)
-	assert.Equal(t, 1, sc.sent("SIZE"))
+	assert.Equal(t, 1, sc.Commands("SIZE"))
 }
 
 func TestSIZEIsAskedForALimitedNumberOfFiles(t *testing.T) {
@@ -309,15 +309,15 @@ func TestSIZEIsAskedForALimitedNumberOfFiles(t *testing.T) {
 }
 
 func TestASessionThatEndsAtSIZEIsNoListing(t *testing.T) {
-	for reply, want := range map[string]error{"421 bye": ftpclient.ErrBusy, "": ftpclient.ErrUnreachable, "hm": ftpclient.ErrProtocol} {
+	for reply, want := range map[string]error{"421 bye": ftpclient.ErrBusy, "": ftpclient.ErrBroken, "hm": ftpclient.ErrProtocol} {
 		sc := startScript(t, reactions{
 			"LIST": send("-rw-r--r-- 1 u g Jan  5  2024 a\r\n", "226 done"),
 			"SIZE": func(s *session, _ string) {
 				if reply == "" {
-					_ = s.conn.Close()
+					s.HangUp()
 					return
 				}
-				s.say(reply)
+				s.Say(reply)
 			},
 		})
 		_, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/"})

@@ -234,8 +234,8 @@ func TestClassify(t *testing.T) {
 		{"PASS", 530, "Sorry, the MAXIMUM number of clients (5) are connected", ftpclient.ErrBusy},
 		{"PASS", 530, "not logged in", ftpclient.ErrLoginRefused},
 		{"RETR", 530, "please log in", ftpclient.ErrLoginRefused},
-		{"RETR", 450, "", ftpclient.ErrBusy},
-		{"RETR", 452, "", ftpclient.ErrBusy},
+		{"RETR", 450, "", ftpclient.ErrFileBusy},
+		{"RETR", 452, "", ftpclient.ErrFileBusy},
 		{"RETR", 550, "File not found", ftpclient.ErrNotFound},
 		{"RETR", 550, "Access is denied. ", ftpclient.ErrDenied},
 		{"RETR", 550, "拒绝访问", ftpclient.ErrDenied},
@@ -243,7 +243,10 @@ func TestClassify(t *testing.T) {
 		{"RNTO", 553, "whatever", ftpclient.ErrDenied},
 		{"RNTO", 553, "no such directory", ftpclient.ErrNotFound},
 		{"MKD", 552, "quota", ftpclient.ErrDenied},
-		{"RETR", 426, "", ftpclient.ErrUnreachable},
+		{"RETR", 426, "", ftpclient.ErrBroken},
+		{"PASS", 450, "", ftpclient.ErrBusy},
+		{"AUTH", 502, "", ftpclient.ErrNoTLS},
+		{"PROT", 536, "", ftpclient.ErrNoTLS},
 		{"LIST", 500, "", ftpclient.ErrProtocol},
 	} {
 		assert.Equal(t, c.want, ftpclient.Classify(c.command, c.code, c.text), "%v", c)

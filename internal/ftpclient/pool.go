@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -24,16 +26,22 @@ var errPoolClosed = errors.New("the connection pool is closed")
 // Pool keeps logged-in connections for the next file and bounds how many there are, over all servers. It is safe for
 // concurrent use. Whoever waits is served in order, except that a connection goes first to someone who waits for its
 // very server: to close it for another would cost a login.
+//
+// Of each server it keeps what was learned about it, how many sessions it allows, and whether it is out of reach: see
+// account.
 type Pool struct {
-	max int
-	now func() time.Time
+	max   int
+	limit *rate.Limiter // bandwidth of all connections; nil: no bound
+	now   func() time.Time
+	after func(time.Duration, func()) // time.AfterFunc
 
-	mu      sync.Mutex
-	open    int            // connections in use, idle, or being made
-	dialing map[string]int // logins in progress, by address
-	idle    []*Conn        // longest idle first
-	waiting []*request     // longest waiting first
-	closed  bool
+	mu       sync.Mutex
+	accounts map[string]*account // by the server's name
+	open     int                 // connections in use, idle, or being made
+	dialing  map[string]int      // logins in progress, by address
+	idle     []*Conn             // longest idle first
+	waiting  []*request          // longest waiting first
+	closed   bool
 }
 
 // request is a wish for a connection.
@@ -51,13 +59,20 @@ type grant struct {
 	err  error
 }
 
-// NewPool returns a pool of at most limit connections (at least one).
-func NewPool(limit int) *Pool {
-	return &Pool{max: max(limit, 1), now: time.Now, dialing: map[string]int{}}
+// NewPool returns a pool of at most limit connections (at least one), which receive at most bandwidth bytes per second
+// together (0: no bound).
+func NewPool(limit int, bandwidth int64) *Pool {
+	return &Pool{
+		max: max(limit, 1), limit: limiter(bandwidth), now: time.Now,
+		after:    func(d time.Duration, f func()) { time.AfterFunc(d, f) },
+		accounts: map[string]*account{}, dialing: map[string]int{},
+	}
 }
 
 // Get returns an idle connection of that server or a new one. It waits for room, and makes room by closing the longest
-// idle connection of another server. The connection must go back with Put. Errors are those of Dial.
+// idle connection of another server; it also waits while the server allows no further session although others are open,
+// and between two tries at a server out of reach. The connection must go back with Put. Errors are those of Dial; IsParked
+// tells that the server is not tried at all.
 func (p *Pool) Get(ctx context.Context, opt Options) (*Conn, error) {
 	return p.get(ctx, opt, false)
 }
@@ -74,7 +89,7 @@ func (p *Pool) Put(c *Conn) {
 			p.idle = append(p.idle, c)
 			return nil
 		}
-		p.open--
+		p.leave(c.opt.Name)
 		return []*Conn{c}
 	})
 }
@@ -89,6 +104,7 @@ func (p *Pool) Do(ctx context.Context, opt Options, use func(*Conn) error) error
 	if dead, err := p.lend(c, use); !dead {
 		return err
 	}
+	p.CloseServer(opt.Name) // those that were idle as long are as dead, and hold places that the server has free
 	if c, err = p.get(ctx, opt, true); err != nil {
 		return err
 	}
@@ -109,20 +125,13 @@ func (c *Conn) wasDead(err error) bool {
 		return false
 	}
 	var f *failure
-	return errors.Is(err, ErrUnreachable) || errors.As(err, &f) && f.code == codeUnavailable
+	return errors.Is(err, ErrBroken) || errors.As(err, &f) && f.code == codeUnavailable
 }
 
 // CloseServer closes the idle connections of a server, at the end of its run.
 func (p *Pool) CloseServer(name string) {
 	p.change(func() (surplus []*Conn) {
-		p.idle = slices.DeleteFunc(p.idle, func(c *Conn) bool {
-			if c.opt.Name == name {
-				surplus = append(surplus, c)
-			}
-			return c.opt.Name == name
-		})
-		p.open -= len(surplus)
-		return surplus
+		return p.drop(func(c *Conn) bool { return c.opt.Name == name })
 	})
 }
 
@@ -130,11 +139,21 @@ func (p *Pool) CloseServer(name string) {
 func (p *Pool) Close() {
 	p.change(func() []*Conn {
 		p.closed = true
-		surplus := p.idle
-		p.idle = nil
-		p.open -= len(surplus)
-		return surplus
+		return p.drop(func(*Conn) bool { return true })
 	})
+}
+
+// drop takes idle connections out of the pool; the caller closes them.
+func (p *Pool) drop(which func(*Conn) bool) (surplus []*Conn) {
+	p.idle = slices.DeleteFunc(p.idle, func(c *Conn) bool {
+		if which(c) {
+			surplus = append(surplus, c)
+			p.leave(c.opt.Name)
+			return true
+		}
+		return false
+	})
+	return surplus
 }
 
 // Len is the number of connections in use, idle, or being made.
@@ -159,20 +178,25 @@ func (p *Pool) IdleLen(name string) int {
 
 func (p *Pool) get(ctx context.Context, opt Options, fresh bool) (*Conn, error) {
 	opt = opt.withDefaults()
-	r := &request{opt: opt, where: address(opt), fresh: fresh, ready: make(chan grant, 1)}
-	p.change(func() []*Conn {
-		p.waiting = append(p.waiting, r)
-		return nil
-	})
-	select {
-	case <-ctx.Done():
-		p.withdraw(r)
-		return nil, fmt.Errorf("server %s: waiting for a connection: %w", opt.Name, ctx.Err())
-	case g := <-r.ready:
-		if g.conn != nil || g.err != nil {
-			return g.conn, g.err
+	for {
+		r := &request{opt: opt, where: address(opt), fresh: fresh, ready: make(chan grant, 1)}
+		p.change(func() []*Conn {
+			p.waiting = append(p.waiting, r)
+			return nil
+		})
+		select {
+		case <-ctx.Done():
+			p.withdraw(r)
+			return nil, fmt.Errorf("server %s: waiting for a connection: %w", opt.Name, ctx.Err())
+		case g := <-r.ready:
+			if g.conn != nil || g.err != nil {
+				return g.conn, g.err
+			}
 		}
-		return p.dial(ctx, r)
+		c, again, err := p.dial(ctx, r)
+		if !again {
+			return c, err
+		}
 	}
 }
 
@@ -190,30 +214,46 @@ func (p *Pool) withdraw(r *request) {
 	case g.conn != nil:
 		p.Put(g.conn)
 	case g.err == nil:
-		p.dialled(r, nil)
+		p.change(func() []*Conn {
+			p.dialled(r)
+			p.leave(r.opt.Name)
+			return nil
+		})
 	}
 }
 
-func (p *Pool) dial(ctx context.Context, r *request) (*Conn, error) {
-	c, err := Dial(ctx, r.opt)
-	if err == nil {
-		c.lent = true
-	}
-	p.dialled(r, c)
-	return c, err
-}
-
-// dialled ends a login in progress; without a connection its place is free again.
-func (p *Pool) dialled(r *request, c *Conn) {
+// dial makes the connection that r was granted leave for. again means that the server has no room for it now, but for
+// other sessions of ours: wait for one of them.
+func (p *Pool) dial(ctx context.Context, r *request) (c *Conn, again bool, err error) {
+	began := p.now()
+	memory, limits := p.of(r.opt)
+	c, err = dial(ctx, r.opt, memory, limits)
 	p.change(func() []*Conn {
-		if p.dialing[r.where]--; p.dialing[r.where] == 0 {
-			delete(p.dialing, r.where)
+		p.dialled(r)
+		if err != nil {
+			p.leave(r.opt.Name)
+			again = p.account(r.opt.Name).failed(p, r.opt, began, err)
+			return nil
 		}
-		if c == nil {
-			p.open--
-		}
+		c.lent = true
+		p.account(r.opt.Name).succeeded()
 		return nil
 	})
+	return c, again, err
+}
+
+// dialled ends a login in progress.
+func (p *Pool) dialled(r *request) {
+	if p.dialing[r.where]--; p.dialing[r.where] == 0 {
+		delete(p.dialing, r.where)
+	}
+	p.account(r.opt.Name).dialing--
+}
+
+// leave gives up a connection's place.
+func (p *Pool) leave(name string) {
+	p.open--
+	p.account(name).open--
 }
 
 // change applies a change to the pool and serves who can be served after it. Connections are closed before anyone is told
@@ -247,10 +287,13 @@ func (p *Pool) serve() (served []*request, surplus []*Conn) {
 }
 
 func (p *Pool) refuse(r *request) (ok bool, surplus []*Conn) {
-	if p.closed {
+	switch own := p.account(r.opt.Name); {
+	case p.closed:
 		r.got.err = &failure{server: r.opt.Name, kind: ErrUnreachable, words: errPoolClosed.Error()}
+	case own.parked != nil && own.parkedFor == r.opt:
+		r.got.err = own.parked
 	}
-	return p.closed, nil
+	return r.got.err != nil, nil
 }
 
 // reuse grants the connection of r's server that was idle for the shortest time, and drops those too old to be trusted.
@@ -269,7 +312,7 @@ func (p *Pool) reuse(r *request) (ok bool, surplus []*Conn) {
 			r.got.conn = c
 			return true, surplus
 		}
-		p.open--
+		p.leave(c.opt.Name)
 		surplus = append(surplus, c)
 	}
 	return false, surplus
@@ -277,14 +320,16 @@ func (p *Pool) reuse(r *request) (ok bool, surplus []*Conn) {
 
 // makeRoom grants leave to dial: in a free place, or in that of the longest idle connection.
 func (p *Pool) makeRoom(r *request) (ok bool, surplus []*Conn) {
-	if p.open >= p.max && len(p.idle) == 0 || p.dialing[r.where] >= maxDialing {
+	own := p.account(r.opt.Name)
+	if p.open >= p.max && len(p.idle) == 0 || p.dialing[r.where] >= maxDialing || !own.admits(p) {
 		return false, nil
 	}
 	if p.open >= p.max {
 		surplus, p.idle = p.idle[:1:1], p.idle[1:]
-		p.open--
+		p.leave(surplus[0].opt.Name)
 	}
 	p.open++
+	own.begin(p)
 	p.dialing[r.where]++
 	return true, surplus
 }

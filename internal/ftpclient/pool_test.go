@@ -17,7 +17,7 @@ import (
 
 func newPool(t *testing.T, limit int) *ftpclient.Pool {
 	t.Helper()
-	p := ftpclient.NewPool(limit)
+	p := ftpclient.NewPool(limit, 0)
 	t.Cleanup(func() {
 		p.Close()
 		assert.Zero(t, p.Len(), "every place is free in the end")
@@ -178,7 +178,7 @@ func TestPoolLimitsLoginsInProgress(t *testing.T) {
 		}
 		<-release
 		now.Add(-1)
-		s.say("220 ready")
+		s.Say("220 ready")
 	}})
 	p := newPool(t, 100)
 	var wg sync.WaitGroup
@@ -198,19 +198,19 @@ func TestPoolLimitsLoginsInProgress(t *testing.T) {
 
 func TestDoTriesAgainWhenTheServerHadHungUp(t *testing.T) {
 	var closing atomic.Bool
-	for name, hangUp := range map[string]func(*script){
-		"closed":      func(sc *script) { sc.hangUp(); eventually(t, func() bool { return sc.live() == 0 }, "gone") },
-		"421 Timeout": func(*script) { closing.Store(true) },
+	for name, hangUp := range map[string]func(script){
+		"closed":      func(sc script) { sc.HangUp(); eventually(t, func() bool { return sc.live() == 0 }, "gone") },
+		"421 Timeout": func(script) { closing.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			sc := startScript(t, reactions{
 				"RETR": send("12345", "226 done"),
 				"DELE": func(s *session, _ string) {
 					if closing.CompareAndSwap(true, false) {
-						s.say("421 Timeout.")
+						s.Say("421 Timeout.")
 						return
 					}
-					s.say("250 deleted")
+					s.Say("250 deleted")
 				},
 			})
 			p := newPool(t, 2)
@@ -222,7 +222,7 @@ func TestDoTriesAgainWhenTheServerHadHungUp(t *testing.T) {
 				return c.Delete(ctx, "/a")
 			}))
 			assert.Equal(t, 2, calls)
-			assert.Equal(t, 2, sc.connections())
+			assert.Equal(t, 2, sc.Connections())
 			assert.Equal(t, 1, p.Len())
 		})
 	}
@@ -237,20 +237,20 @@ func TestDoTriesAgainOnlyThen(t *testing.T) {
 		want  error
 	}{
 		"fresh connection": {false, func(c *ftpclient.Conn) error {
-			_, err := c.Retrieve(ctx, "/a", 5, io.Discard)
+			_, err := retrieve(c, "/a", 5, io.Discard)
 			return err
-		}, ftpclient.ErrUnreachable},
+		}, ftpclient.ErrUnconfirmed},
 		"data was delivered": {true, func(c *ftpclient.Conn) error {
-			_, err := c.Retrieve(ctx, "/a", 5, io.Discard)
+			_, err := retrieve(c, "/a", 5, io.Discard)
 			return err
-		}, ftpclient.ErrUnreachable},
+		}, ftpclient.ErrUnconfirmed},
 		"a call had succeeded": {true, func(c *ftpclient.Conn) error {
 			if err := c.Delete(ctx, "/a"); err != nil {
 				return err
 			}
-			_, err := c.Retrieve(ctx, "/a", 5, io.Discard)
+			_, err := retrieve(c, "/a", 5, io.Discard)
 			return err
-		}, ftpclient.ErrUnreachable},
+		}, ftpclient.ErrUnconfirmed},
 		"another error": {true, func(c *ftpclient.Conn) error {
 			_, _, err := c.Stat(ctx, "/a")
 			return err
@@ -294,7 +294,7 @@ func TestPoolUnderLoad(t *testing.T) {
 				defer busy.Add(-1)
 				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 				}
-				_, err := c.Retrieve(ctx, "/a", 7, io.Discard)
+				_, err := retrieve(c, "/a", 7, io.Discard)
 				return err
 			})
 			if assert.NoError(t, err) {

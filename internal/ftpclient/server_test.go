@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"math/big"
 	"net"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 )
 
 const (
@@ -86,12 +88,46 @@ func startReal(t *testing.T, configure func(*realServer)) (*realServer, ftpclien
 		<-served
 		eventually(t, func() bool { return s.clients.Load() == 0 }, "every client has gone")
 	})
-	return s, optionsFor(ln.Addr())
+	return s, optionsFor(ln.Addr().(*net.TCPAddr).Port)
 }
 
-func optionsFor(addr net.Addr) ftpclient.Options {
+// script is a server that does what a test tells it to, command by command, and hardly knows another.
+type script struct{ *ftptest.Server }
+
+// openData accepts the data connection.
+func openData(s *session) *ftptest.Data {
+	data, err := s.OpenData()
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// startScript runs one until the test ends. A nil reaction is one that never answers.
+func startScript(t testing.TB, reactions map[string]ftptest.Reaction) script {
+	t.Helper()
+	s, err := ftptest.Start(ftptest.Options{Without: []string{
+		"FEAT", "PASV", "MLSD", "LIST", "RETR", "SIZE", "MDTM", "DELE", "RNFR", "RNTO", "MKD",
+	}})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	s.On("CWD", ftptest.Say("250 ok"))
+	for command, r := range reactions {
+		s.On(command, r)
+	}
+	return script{s}
+}
+
+func (sc script) options() ftpclient.Options { return optionsFor(sc.Port()) }
+
+func (sc script) live() int {
+	now, _ := sc.Sessions()
+	return now
+}
+
+func optionsFor(port int) ftpclient.Options {
 	return ftpclient.Options{
-		Name: "branch-001", Host: "127.0.0.1", Port: addr.(*net.TCPAddr).Port, User: testUser, Password: testPassword,
+		Name: "branch-001", Host: "127.0.0.1", Port: port, User: testUser, Password: testPassword,
 		ConnectTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second,
 	}
 }
@@ -107,6 +143,12 @@ func dial(t testing.TB, opt ftpclient.Options) *ftpclient.Conn {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// retrieve fetches a file of which only the size is known.
+func retrieve(c *ftpclient.Conn, rawPath string, size int64, w io.Writer) (int64, error) {
+	got, err := c.Retrieve(context.Background(), ftpclient.Want{RawPath: rawPath, Size: size}, w)
+	return got.Bytes, err
 }
 
 func eventually(t testing.TB, condition func() bool, what string) {

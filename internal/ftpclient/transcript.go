@@ -14,15 +14,18 @@ const maxHeard = 4096
 // and what came back. The library returns a refused USER without its code, and no text at all of a success. Of a command
 // only its first word is kept: PASS passes here in clear.
 type transcript struct {
-	command string
-	heard   []byte
+	command   string
+	heard     []byte
+	opening   []byte // the greeting
+	features  []byte // the reply to FEAT
+	heardPASV bool   // PASV was sent after EPSV had been refused
 }
 
 // Write implements io.Writer. The library hands over each command in one piece.
 func (t *transcript) Write(p []byte) (int, error) {
 	if word, ok := commandWord(p); ok {
 		if word != "QUIT" { // the library says it after a failure, and the failure is what counts
-			t.command, t.heard = word, nil
+			t.turn(word)
 		}
 		return len(p), nil
 	}
@@ -31,6 +34,40 @@ func (t *transcript) Write(p []byte) (int, error) {
 		t.heard = t.heard[over:]
 	}
 	return len(p), nil
+}
+
+// turn begins the next command, and keeps of the one before what is asked for later.
+func (t *transcript) turn(word string) {
+	switch t.command {
+	case "":
+		t.opening = t.heard
+	case "FEAT":
+		t.features = t.heard
+	case "EPSV":
+		t.heardPASV = t.heardPASV || word == "PASV"
+	}
+	t.command, t.heard = word, nil
+}
+
+// greeting is the first line that the server said, without its code.
+func (t *transcript) greeting() string {
+	said := t.opening
+	if t.command == "" {
+		said = t.heard
+	}
+	line, _, _ := bytes.Cut(said, []byte("\n"))
+	return strings.TrimSpace(string(line[min(4, len(line)):]))
+}
+
+// featureList is what FEAT listed, one feature a line (RFC 2389 section 3.2).
+func (t *transcript) featureList() []string {
+	var features []string
+	for line := range strings.SplitSeq(string(t.features), "\n") {
+		if name, found := strings.CutPrefix(strings.TrimRight(line, "\r"), " "); found {
+			features = append(features, strings.TrimSpace(name))
+		}
+	}
+	return features
 }
 
 // commandWord recognises "RETR x\r\n"; a reply begins with a digit.

@@ -6,26 +6,37 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path"
+	"sync"
 	"syscall"
 	"time"
 )
 
 // Identity is what a file holds.
 type Identity struct {
-	Size   int64
-	SHA256 string // hex
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"` // hex
 }
 
-// StagedFile is a file that is being written into the stage. It is for one goroutine.
+// StagedFile is a file that is being written into the stage. It is for one goroutine, except for Mark.
 type StagedFile struct {
 	stage *os.Root
 	name  string
 	file  *os.File
-	hash  hash.Hash
-	size  int64
+
+	mu   sync.Mutex // guards what Mark looks at
+	hash hash.Hash
+	size int64
+}
+
+// Mark is how far a staged file is: what another attempt needs to go on with a copy of it. The hash proves that the copy holds
+// those bytes. (The state of an unfinished SHA-256 would spare hashing them again, but it contains the last of them in clear.)
+type Mark struct {
+	Name string `json:"name"` // below the stage
+	Identity
 }
 
 // CreateStaged creates a file below the stage, and the directories above it. A file of that name must not exist:
@@ -48,26 +59,91 @@ func (w *Warehouse) createFile(rel string) (*os.File, error) {
 	if err := w.stage.MkdirAll(path.Dir(rel), dirMode); err != nil {
 		return nil, err
 	}
-	return w.stage.OpenFile(rel, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+	return w.stage.OpenFile(rel, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+}
+
+// ContinueStaged is CreateStaged with what another attempt had staged by its mark. The bytes are copied, since that attempt may
+// still be writing, and read anew: after a crash of the host a file may be shorter than it was, or hold zeros. ErrLost: they are
+// not those of the mark.
+func (w *Warehouse) ContinueStaged(rel string, from Mark) (*StagedFile, error) {
+	staged, err := w.CreateStaged(rel)
+	if err != nil {
+		return nil, err
+	}
+	if err := staged.copyFrom(from); err != nil {
+		return nil, errors.Join(fmt.Errorf("warehouse: continue %s: %w", from.Name, err), staged.Discard())
+	}
+	return staged, nil
+}
+
+func (f *StagedFile) copyFrom(from Mark) error {
+	if err := local(from.Name); err != nil {
+		return err
+	}
+	old, err := f.stage.Open(from.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrLost
+	}
+	if err != nil {
+		return err
+	}
+	defer old.Close() //nolint:errcheck // nothing was written
+	if _, err := io.CopyN(f, old, from.Size); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if f.Mark().Identity != from.Identity {
+		return ErrLost
+	}
+	return nil
 }
 
 // Write implements io.Writer.
 func (f *StagedFile) Write(p []byte) (int, error) {
 	n, err := f.file.Write(p)
+	f.mu.Lock()
 	f.hash.Write(p[:n])
 	f.size += int64(n)
+	f.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("warehouse: stage: %w", err)
 	}
 	return n, err
 }
 
+// Mark tells how far the file is. It may be called while the file is being written.
+func (f *StagedFile) Mark() Mark {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return Mark{Name: f.name, Identity: f.identity()}
+}
+
+func (f *StagedFile) identity() Identity {
+	return Identity{Size: f.size, SHA256: hex.EncodeToString(f.hash.Sum(nil))}
+}
+
+// Tail reads the last bytes that were written, at most most.
+func (f *StagedFile) Tail(most int64) ([]byte, error) {
+	tail := make([]byte, min(most, f.size))
+	if _, err := f.file.ReadAt(tail, f.size-int64(len(tail))); err != nil {
+		return nil, fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return tail, nil
+}
+
+// Keep closes the file and leaves it where it is, for another attempt.
+func (f *StagedFile) Keep() error {
+	if err := f.file.Close(); err != nil {
+		return fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return nil
+}
+
 // Close ends the file and tells what was written. It is not durable before Warehouse.Sync.
 func (f *StagedFile) Close() (Identity, error) {
-	if err := f.file.Close(); err != nil {
-		return Identity{}, fmt.Errorf("warehouse: stage: %w", err)
+	if err := f.Keep(); err != nil {
+		return Identity{}, err
 	}
-	return Identity{Size: f.size, SHA256: hex.EncodeToString(f.hash.Sum(nil))}, nil
+	return f.identity(), nil
 }
 
 // Discard removes the file, closed or not. Discarding what is gone already is no error.
