@@ -30,6 +30,7 @@ import (
 	"talon/internal/catalog"
 	"talon/internal/devstack"
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 	"talon/internal/warehouse"
 )
 
@@ -76,16 +77,34 @@ func newSite(t *testing.T, settings, more string) *site {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.ftp.Stop()) })
-
-	home := t.TempDir()
-	file := filepath.Join(home, "talon.yaml")
-	text := fmt.Sprintf("servers:\n  %s: {host: 127.0.0.1, port: %d, user: collector, password: %q, path: /outgoing%s}\n%s",
-		branch, s.ftp.Port(), password, settings, more)
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	s.config, err = config.Load(file)
-	require.NoError(t, err)
-	s.open()
+	s.configure(s.ftp.Port(), settings, more)
 	return s
+}
+
+// newScripted is newSite with a branch whose FTP server misbehaves as the test tells it to.
+func newScripted(t *testing.T, options ftptest.Options, settings string) (*site, *ftptest.Server) {
+	t.Helper()
+	t.Parallel()
+	options.User, options.Password = "collector", password
+	scripted, err := ftptest.Start(options)
+	require.NoError(t, err)
+	t.Cleanup(scripted.Stop)
+	scripted.Mkdir("/outgoing")
+	s := &site{t: t, ctx: context.Background()}
+	s.configure(scripted.Port(), settings, "")
+	return s, scripted
+}
+
+func (s *site) configure(port int, settings, more string) {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "talon.yaml")
+	text := fmt.Sprintf("servers:\n  %s: {host: 127.0.0.1, port: %d, user: collector, password: %q, path: /outgoing%s}\n%s",
+		branch, port, password, settings, more)
+	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
+	var err error
+	s.config, err = config.Load(file)
+	require.NoError(s.t, err)
+	s.open()
 }
 
 // open opens what a worker opens.
