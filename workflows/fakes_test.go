@@ -60,6 +60,9 @@ type world struct {
 // server is one FTP server and its books in the current run.
 type server struct {
 	connections, unchanged int
+	unstable               int // listings that ask for another one, and hold nothing yet
+	warnings               []string
+	shrank                 string
 	files                  []*file
 }
 
@@ -337,6 +340,12 @@ func (w *world) list(in activities.ListInput) activities.FilePage {
 	page := activities.FilePage{Books: w.servers[in.Server].books()}
 	if in.After == 0 {
 		page.Leftovers = 1
+		page.Warnings, page.Shrank = w.servers[in.Server].warnings, w.servers[in.Server].shrank
+		if w.servers[in.Server].unstable > 0 {
+			w.servers[in.Server].unstable--
+			page.Recheck = time.Minute
+			return page
+		}
 	}
 	for _, f := range w.servers[in.Server].files {
 		if f.ID <= in.After || f.state != "" {

@@ -57,8 +57,7 @@ func (s *serverRun) run(ctx workflow.Context) (activities.ServerResult, error) {
 }
 
 func (s *serverRun) list(ctx workflow.Context) error {
-	in := activities.ListInput{Run: s.Run, Server: s.Server, After: s.After, PageFiles: s.Settings.PageFiles}
-	if err := cheaply(ctx, tigerCall, "list "+s.Server, tiger.ListServer, in, &s.page); err != nil {
+	if err := s.listPage(ctx, "list "+s.Server); err != nil {
 		return err
 	}
 	if s.page.Recheck > 0 {
@@ -67,20 +66,30 @@ func (s *serverRun) list(ctx workflow.Context) error {
 		if err := wait.Get(ctx, nil); err != nil {
 			return err
 		}
-		s.page = activities.FilePage{}
-		if err := cheaply(ctx, tigerCall, "list "+s.Server+" again", tiger.ListServer, in, &s.page); err != nil {
+		if err := s.listPage(ctx, "list "+s.Server+" again"); err != nil {
 			return err
 		}
 	}
 	s.state = StateCollecting
 	s.Books = s.page.Books
-	s.Leftovers += s.page.Leftovers
-	s.Warnings = append(s.Warnings, s.page.Warnings...)
-	if s.page.Shrank != "" {
-		s.Shrank = s.page.Shrank
-	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**, page %d: %d files to fetch; %d listed, %d unchanged",
 		s.Server, s.Page+1, len(s.page.Files), s.Books.Listed, s.Books.Unchanged))
+	return nil
+}
+
+// listPage gets a page, and keeps of it what belongs into the row of the server.
+func (s *serverRun) listPage(ctx workflow.Context, summary string) error {
+	in := activities.ListInput{Run: s.Run, Server: s.Server, After: s.After, PageFiles: s.Settings.PageFiles}
+	var page activities.FilePage
+	if err := cheaply(ctx, tigerCall, summary, tiger.ListServer, in, &page); err != nil {
+		return err
+	}
+	s.page = page
+	s.Leftovers += page.Leftovers
+	s.Warnings = append(s.Warnings, page.Warnings...)
+	if s.After == 0 {
+		s.Shrank = page.Shrank
+	}
 	return nil
 }
 
