@@ -145,12 +145,18 @@ func (j *judge) moment(entry ftpclient.Entry) time.Time {
 // alias is the time that the same file would have in the other kind of listing: MLSD in UTC, LIST in the server's zone. A server that is listed with
 // the other command one day must not look as if every file had changed.
 func (j *judge) alias(entry ftpclient.Entry) time.Time {
-	at := entry.ModTime
 	switch {
-	case at.IsZero():
-		return at
+	case entry.ModTime.IsZero():
+		return entry.ModTime
 	case !entry.Zoned:
 		return j.moment(entry)
+	}
+	return j.wallClock(entry.ModTime)
+}
+
+// wallClock is what the clock on the server's wall shows at a moment, as a time in UTC: how LIST shows it.
+func (j *judge) wallClock(at time.Time) time.Time {
+	switch {
 	case j.server.Timezone != nil:
 		local := at.In(j.server.Timezone)
 		return time.Date(local.Year(), local.Month(), local.Day(), local.Hour(), local.Minute(), local.Second(), 0, time.UTC)

@@ -70,7 +70,7 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput, page *FilePage) er
 	now := t.Pool.Behaviour(in.Server)
 	j := &judge{server: server, zone: now, now: time.Now()}
 	plan, err := t.Catalog.PlanListing(ctx, in.Run, in.Server, j.lines(s), catalog.PlanOptions{
-		Excluded: func() int { return j.excluded }, Baseline: baseline(server), MaxFiles: server.MaxFiles, MaxBytes: int64(server.MaxBytes),
+		Excluded: func() int { return j.excluded }, Baseline: j.baseline(s), MaxFiles: server.MaxFiles, MaxBytes: int64(server.MaxBytes),
 		Stable: server.Stable, Now: j.now,
 	})
 	if err != nil {
@@ -84,8 +84,13 @@ func (t *Tiger) planServer(ctx context.Context, in ListInput, page *FilePage) er
 	return nil
 }
 
-func baseline(server config.Server) catalog.Baseline {
-	return catalog.Baseline{Adopt: server.Baseline.Mode == config.BaselineAdopt, Before: server.Baseline.From}
+// baseline is the configured one, with its time as the listing would show it.
+func (j *judge) baseline(s *survey) catalog.Baseline {
+	base := catalog.Baseline{Adopt: j.server.Baseline.Mode == config.BaselineAdopt, Before: j.server.Baseline.From}
+	if s.summary.Command == "LIST" && !base.Before.IsZero() {
+		base.Before = j.wallClock(base.Before)
+	}
+	return base
 }
 
 // doubt looks twice at a listing that has less than half of the files of the one before: servers close a listing that was cut off with a

@@ -151,6 +151,7 @@ func (a *account) succeeded() {
 	a.failures, a.retryAt = 0, time.Time{}
 	if a.room > 0 && a.open > a.room {
 		a.room = a.open
+		a.memory.learn(func(b *Behaviour) { b.Sessions = a.room })
 	}
 }
 
