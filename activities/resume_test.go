@@ -205,4 +205,3 @@ func TestContradictions(t *testing.T) {
 		})
 	}
 }
-

@@ -31,12 +31,12 @@ func TestSelection(t *testing.T) {
 		deferred map[string]string
 		excluded int
 	}{
-		"": {pages: []string{"big.zip", "done.csv", "done.csv.ok", "new.csv", "old.csv", "open.csv"}},
-		`, include: ['re:^(old|new)\.csv$']`:      {pages: []string{"new.csv", "old.csv"}, excluded: 4},
+		"":                                   {pages: []string{"big.zip", "done.csv", "done.csv.ok", "new.csv", "old.csv", "open.csv"}},
+		`, include: ['re:^(old|new)\.csv$']`: {pages: []string{"new.csv", "old.csv"}, excluded: 4},
 		`, include: ["*.csv"], exclude: ["re:o"]`: {pages: []string{"new.csv"}, excluded: 5},
-		", min_size: 6B":                          {pages: []string{"big.zip"}, excluded: 5},
-		", max_size: 5B":                          {pages: []string{"done.csv", "done.csv.ok", "new.csv", "old.csv", "open.csv"}, excluded: 1},
-		", max_age: 24h":                          {pages: []string{"big.zip", "done.csv", "done.csv.ok", "new.csv", "open.csv"}, excluded: 1},
+		", min_size: 6B": {pages: []string{"big.zip"}, excluded: 5},
+		", max_size: 5B": {pages: []string{"done.csv", "done.csv.ok", "new.csv", "old.csv", "open.csv"}, excluded: 1},
+		", max_age: 24h": {pages: []string{"big.zip", "done.csv", "done.csv.ok", "new.csv", "open.csv"}, excluded: 1},
 		", min_age: 1h": {
 			pages: []string{"big.zip", "done.csv", "done.csv.ok", "old.csv", "open.csv"}, deferred: map[string]string{"new.csv": "deferred too_young"},
 		},
