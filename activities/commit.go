@@ -23,6 +23,9 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 	if err != nil {
 		return CommitResult{}, err
 	}
+	if err := t.meet(ctx, in.Run, in.Server); err != nil {
+		return CommitResult{}, Classify(err)
+	}
 	var result CommitResult
 	if len(in.Files) > 0 {
 		if result, err = t.commitPage(ctx, in, server); err != nil {

@@ -227,8 +227,11 @@ func TestAnotherListingCommandChangesNoFile(t *testing.T) {
 	assert.Empty(t, s.list("collect/wednesday").Warnings, "it is said once")
 	assert.Equal(t, before, branch.Commands("MLSD"), "and asked for no more")
 
+	s.open() // another worker, which commits first and lists then
+	do(s, s.tiger.CommitServer, s.commitInput("collect/wednesday", nil))
 	branch.Put("/outgoing/b.csv", []byte("beta"), at)
 	s.collect("collect/thursday") // as LIST shows it
+	assert.Equal(t, before, branch.Commands("MLSD"), "what was learned is kept by whoever closes the books")
 	branch.Off("MLSD")
 	s.set(func(server *config.Server) { server.Listing = config.ListingMLSD })
 	assert.Empty(t, s.list("collect/friday").Files, "and back")

@@ -271,7 +271,7 @@ func (t *transfer) shortfall() string {
 // does not answer the question has none; one on which the file is gone by now has sent it before.
 func (t *transfer) confirm() error {
 	c := t.c
-	if t.resumed {
+	if t.resumed && t.want.Offset > int64(len(t.want.Tail)) {
 		c.memory.learn(func(b *Behaviour) { b.Resume = Yes })
 	}
 	if c.lib.IsGetTimeSupported() && !t.want.ModTime.IsZero() {
