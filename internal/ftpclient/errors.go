@@ -40,6 +40,7 @@ var (
 	guessWords   = []string{"attempt", "failures", "password", "incorrect"} // "too many attempts" is no full house
 	absentWords  = []string{"no such", "not found", "not exist", "cannot find", "找不到", "不存在"}
 	deniedWords  = []string{"denied", "permission", "not permitted", "access", "拒绝", "权限"}
+	tlsWords     = []string{"cleartext", "tls"} // pure-ftpd turns a client without TLS away with 421
 )
 
 var errPanic = errors.New("the answer made the FTP library panic")
@@ -103,6 +104,8 @@ func (c *Conn) describe(subject string, err error) *failure {
 	case errors.As(err, &local):
 		f.kind, f.words = local.error, "writing it here failed"
 		return f
+	case isPlainRefusal(err):
+		f.kind = ErrBusy
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		f.kind = ErrUntrusted
 	case errors.Is(err, errLongListing):
@@ -141,10 +144,22 @@ func broken(err error) bool {
 		errors.Is(err, net.ErrClosed)
 }
 
+// isPlainRefusal recognises a 421 in clear where TLS was to begin: with implicit TLS vsftpd says so that it is full.
+func isPlainRefusal(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) && string(record.RecordHeader[:4]) == "421 "
+}
+
 // classify names the sentinel that a refusing reply stands for.
 func classify(command string, code int, text string) error {
 	text = strings.ToLower(text)
 	login := command == "USER" || command == "PASS" || command == ""
+	switch {
+	case code == codeUnavailable && login && hasAny(text, tlsWords):
+		return ErrLoginRefused
+	case command == "RNTO" && code == codeLocalError && !vague(text):
+		return classifyFile(code, text) // pure-ftpd: "451 Rename/move failure: Permission denied"
+	}
 	switch code {
 	case codeUnavailable, codeDelayed:
 		return ErrBusy

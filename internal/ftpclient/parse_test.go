@@ -231,6 +231,10 @@ func TestClassify(t *testing.T) {
 		want    error
 	}{
 		{"USER", 421, "", ftpclient.ErrBusy},
+		{"USER", 421, "Sorry, cleartext sessions are not accepted. Please reconnect using TLS", ftpclient.ErrLoginRefused},
+		{"RNTO", 451, "Rename/move failure: Permission denied", ftpclient.ErrDenied},
+		{"RNTO", 451, "Rename/move failure: No such file or directory", ftpclient.ErrNotFound},
+		{"RNTO", 451, "local error", ftpclient.ErrFileBusy},
 		{"PASS", 530, "Sorry, the MAXIMUM number of clients (5) are connected", ftpclient.ErrBusy},
 		{"PASS", 530, "not logged in", ftpclient.ErrLoginRefused},
 		{"RETR", 530, "please log in", ftpclient.ErrLoginRefused},
