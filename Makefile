@@ -8,7 +8,7 @@ TOOLS := $(CURDIR)/.cache/bin
 PACKAGES := ./...
 FUZZTIME := 5m
 
-.PHONY: help build run temporal test race fuzz lint fmt histories clean
+.PHONY: help build run temporal ftp-servers test race fuzz lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,10 +23,13 @@ run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CON
 temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
 	go run ./internal/devstack/cmd/devstack --cli
 
-test: build temporal ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+ftp-servers: ## fetch Debian's FTP servers for the interoperability tests (5 MB, once; root on Debian, else those tests are skipped)
+	go run ./internal/ftpservers/cmd/ftpservers
+
+test: build temporal ftp-servers ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
 	go test -timeout 25m $(PACKAGES)
 
-race: build temporal ## run every test under the race detector (needs a C compiler)
+race: build temporal ftp-servers ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
 
 fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata/fuzz and from then on part of the tests
