@@ -35,8 +35,10 @@ type site struct {
 	password   string // what the server accepts
 	configured string // what the configuration says
 	settings   string // more settings of the server, as the rest of a flow mapping: ", connections: 1"
+	dir        string // what is collected from
 	files      afero.Fs
-	ftp        *devstack.FTPServer // nil: nobody listens on the port
+	ftp        *devstack.FTPServer // nil: another server, or nobody listens on the port
+	adopt      func() error        // called after files were put there, unless nil
 
 	mu   sync.Mutex
 	hook hook
@@ -53,7 +55,7 @@ func (s *stack) addSite(name string) *site {
 
 func (s *stack) addSiteWith(name, password string) *site {
 	s.t.Helper()
-	b := &site{stack: s, name: name, password: password, configured: password, files: afero.NewMemMapFs()}
+	b := &site{stack: s, name: name, password: password, configured: password, dir: remoteDir, files: afero.NewMemMapFs()}
 	require.NoError(s.t, b.files.MkdirAll(remoteDir, 0o755))
 	var err error
 	b.ftp, err = devstack.StartFTP(devstack.FTPOptions{Users: map[string]string{ftpUser: password}, FS: b.files, OnRetrieve: b.retrieve})
@@ -103,9 +105,13 @@ func (b *site) retrieve(name string, data io.Reader) (io.Reader, error) {
 // serve puts a file on the server, of which nothing is expected.
 func (b *site) serve(name string, data []byte, at time.Time) {
 	b.stack.t.Helper()
-	full := path.Join(remoteDir, name)
+	full := path.Join(b.dir, name)
+	require.NoError(b.stack.t, b.files.MkdirAll(path.Dir(full), 0o755))
 	require.NoError(b.stack.t, afero.WriteFile(b.files, full, data, 0o644))
 	require.NoError(b.stack.t, b.files.Chtimes(full, at, at))
+	if b.adopt != nil {
+		require.NoError(b.stack.t, b.adopt())
+	}
 }
 
 // put serves a file that is to be collected.
