@@ -69,3 +69,16 @@ func (o Options) Encode(name string) (string, error) {
 	}
 	return raw, nil
 }
+
+// Decode is what a name says in an encoding (see Options.Encoding); ok is false if it is not valid there, or not in use.
+func Decode(encoding, raw string) (text string, ok bool) {
+	names, err := newCharset(encoding)
+	if err != nil {
+		return raw, false
+	}
+	if names.utf8() {
+		return raw, utf8.ValidString(raw)
+	}
+	text, err = names.enc.NewDecoder().String(raw)
+	return text, err == nil && !strings.ContainsRune(text, utf8.RuneError)
+}

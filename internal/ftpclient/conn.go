@@ -342,6 +342,15 @@ func (c *Conn) LearnZone(ctx context.Context, listed []Entry) (modified []time.T
 // Features is what the server listed in its reply to FEAT (RFC 2389).
 func (c *Conn) Features() []string { return c.said.featureList() }
 
+// TLS is how the control connection is encrypted: the version (tls.VersionTLS12, …) and when the server's certificate expires.
+// Both are zero without TLS.
+func (c *Conn) TLS() (version uint16, expires time.Time) {
+	if certificates := c.wire.peer.PeerCertificates; len(certificates) > 0 {
+		expires = certificates[0].NotAfter
+	}
+	return c.wire.peer.Version, expires
+}
+
 // Exists tells whether there is a file of that name. A server that says no has answered: the connection stays usable.
 func (c *Conn) Exists(ctx context.Context, rawPath string) (exists bool, err error) {
 	err = c.onPath(ctx, rawPath, func() error {

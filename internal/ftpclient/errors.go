@@ -82,6 +82,24 @@ func IsParked(err error) bool {
 	return errors.As(err, &f) && f.parked
 }
 
+// Cause is what the network or TLS said below an error of this package, nil if there was nothing or if err is none of them:
+// a *net.OpError, a *tls.CertificateVerificationError, …
+func Cause(err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.cause
+	}
+	return nil
+}
+
+// IsDataConnection reports whether err says that the server talks, but that no connection for data came about: nobody answers
+// on the port that it named, or it says so itself (425).
+func IsDataConnection(err error) bool {
+	var f *failure
+	var unanswered *dataDialError
+	return errors.As(err, &f) && (f.code == codeNoDataConn || errors.As(f.cause, &unanswered))
+}
+
 // localError is a failure of the caller's writer; it says nothing about the server.
 type localError struct{ error }
 

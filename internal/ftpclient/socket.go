@@ -34,6 +34,7 @@ type wire struct {
 	limits  []*rate.Limiter // bandwidth that is shared with other connections
 	tls     *tls.Config     // of the control connection; nil without TLS
 	dataTLS *tls.Config
+	peer    tls.ConnectionState // of the control connection
 
 	ctx       context.Context // of the call that is running: the library's dial function is given none
 	control   *socket         // nil until it has been made; every further connection carries data
@@ -62,6 +63,10 @@ func newWire(opt Options, memory *memory, limits []*rate.Limiter) *wire {
 	}
 	if opt.Certificate != nil {
 		w.tls.Certificates = []tls.Certificate{*opt.Certificate}
+	}
+	w.tls.VerifyConnection = func(state tls.ConnectionState) error {
+		w.peer = state
+		return nil
 	}
 	w.dataTLS = w.tls.Clone()
 	w.dataTLS.VerifyConnection = func(state tls.ConnectionState) error {
