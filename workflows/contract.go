@@ -1,5 +1,5 @@
 // Package workflows holds Talon's workflows: CollectWorkflow, its child per server, DecompressWorkflow, and the small
-// ReportWorkflow that carries a run's account to the starter. Workflow code is deterministic: it knows time, concurrency and the
+// ReportWorkflow and ProbeWorkflow that carry a run's account and what servers can do to the starter. Workflow code is deterministic: it knows time, concurrency and the
 // outside world only through workflow.* and the activities.
 package workflows
 
@@ -19,6 +19,7 @@ const (
 	serverPrefix     = "server/"
 	decompressPrefix = "decompress/"
 	reportPrefix     = "report/"
+	probePrefix      = "probe/"
 )
 
 // ProgressQuery is the name of the query that every workflow of a run answers with a Progress.
@@ -46,6 +47,14 @@ func DecompressID(run, server string, n int) string {
 // ReportID returns the workflow ID of one page of a report; nonce makes it unique.
 func ReportID(run, nonce string) string { return reportPrefix + run + "/" + nonce }
 
+// ProbeID returns the workflow ID of the n-th page (1, 2, …) of the probe with this key.
+func ProbeID(key string, n int) string {
+	if n > 1 {
+		return fmt.Sprintf("%s%s/%d", probePrefix, key, n)
+	}
+	return probePrefix + key
+}
+
 // RunID returns the workflow ID for what a user calls a run: the ID itself or the key of a collection.
 func RunID(name string) string {
 	if strings.HasPrefix(name, collectPrefix) || strings.HasPrefix(name, decompressPrefix) {
@@ -72,6 +81,7 @@ const (
 	StateWaitingForStability = "waiting-for-stability"
 	StateCollecting          = "collecting"
 	StateExtracting          = "extracting"
+	StateProbing             = "probing"
 	StateWaitingForEagle     = "waiting-for-eagle"
 	StateDone                = "done"
 )
@@ -184,4 +194,17 @@ type DecompressResult struct {
 	Bytes     int64     `json:"bytes"`
 	Start     time.Time `json:"start"`
 	End       time.Time `json:"end"`
+}
+
+// ProbeInput starts a probe of servers, or continues one.
+type ProbeInput struct {
+	Servers []string `json:"servers,omitempty"` // empty: all of the configuration
+	Write   bool     `json:"write,omitempty"`   // also store, rename and delete a file of the probe's own
+	After   string   `json:"after,omitempty"`   // "" is the first page, then ProbePage.Next
+}
+
+// ProbePage is what the probes of one page of servers found, in the order of their names.
+type ProbePage struct {
+	Servers []activities.ServerProbe `json:"servers"`
+	Next    string                   `json:"next,omitempty"` // "": this was the last page
 }

@@ -21,6 +21,10 @@ func TestWorkflowTypes(t *testing.T) {
 	w.execute(ReportID("collect/k", "n"), "ReportWorkflow", activities.ReportInput{})
 	require.NoError(t, w.env.GetWorkflowError())
 
+	w = newWorld(t)
+	w.execute(ProbeID("k", 1), "ProbeWorkflow", ProbeInput{})
+	require.NoError(t, w.env.GetWorkflowError())
+
 	w = threeServers(t)
 	types := map[string]bool{}
 	w.children(func(info *workflow.Info, _ converter.EncodedValues) { types[info.WorkflowType.Name] = true })
@@ -39,8 +43,8 @@ func methods(of any) []string {
 
 func TestActivityTypes(t *testing.T) {
 	assert.Equal(t, []string{
-		"CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ListServer", "PlanExtraction", "PlanRun",
-		"ReadReport", "SealArchives",
+		"CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ListServer", "PlanExtraction", "PlanProbe",
+		"PlanRun", "ProbeServer", "ReadReport", "SealArchives",
 	}, methods(tiger))
 	assert.Equal(t, []string{"ExtractArchives"}, methods(eagle))
 	assert.Equal(t, []string{"tiger", "eagle"}, []string{activities.TigerQueue, activities.EagleQueue})
@@ -71,6 +75,8 @@ func TestIDs(t *testing.T) {
 		"decompress/k/b":   DecompressID("collect/k", "b", 1),
 		"decompress/k/b/2": DecompressID("collect/k", "b", 2),
 		"report/run/n":     ReportID("run", "n"),
+		"probe/k":          ProbeID("k", 1),
+		"probe/k/2":        ProbeID("k", 2),
 		"collect/x":        RunID("x"),
 		"collect/given":    RunID("collect/given"),
 		"decompress/given": RunID("decompress/given"),

@@ -105,7 +105,7 @@ func (w *world) newEnv() {
 	w.env.RegisterActivity(t)
 	w.env.RegisterActivity(e)
 	w.env.SetActivityTaskQueue("tiger", t.PlanRun, t.ListServer, t.DownloadFile, t.CommitServer, t.CloseRun, t.FindEagle,
-		t.PlanExtraction, t.SealArchives, t.CloseDecompression, t.ReadReport)
+		t.PlanExtraction, t.SealArchives, t.CloseDecompression, t.ReadReport, t.PlanProbe, t.ProbeServer)
 	w.env.SetActivityTaskQueue("eagle", e.ExtractArchives)
 }
 
@@ -523,6 +523,38 @@ func (f *fakeTiger) CloseDecompression(ctx context.Context, in activities.CloseD
 func (f *fakeTiger) ReadReport(ctx context.Context, in activities.ReportInput) (activities.ReportPage, error) {
 	return work(ctx, f.w, in, func(in activities.ReportInput) activities.ReportPage {
 		return activities.ReportPage{Next: "page after " + in.Cursor}
+	})
+}
+
+func (f *fakeTiger) PlanProbe(ctx context.Context, in activities.PlanProbeInput) (activities.ProbePlan, error) {
+	return work(ctx, f.w, in, f.w.planProbe)
+}
+
+// probePage is how many servers the world's plan has on a page.
+const probePage = 20
+
+func (w *world) planProbe(in activities.PlanProbeInput) activities.ProbePlan {
+	names := w.order
+	if len(in.Servers) > 0 {
+		names = in.Servers
+	}
+	plan := activities.ProbePlan{Total: len(names)}
+	for _, name := range names {
+		if name <= in.After {
+			continue
+		}
+		if len(plan.Servers) == probePage {
+			plan.Next = plan.Servers[probePage-1]
+			break
+		}
+		plan.Servers = append(plan.Servers, name)
+	}
+	return plan
+}
+
+func (f *fakeTiger) ProbeServer(ctx context.Context, in activities.ProbeServerInput) (activities.ServerProbe, error) {
+	return work(ctx, f.w, in, func(in activities.ProbeServerInput) activities.ServerProbe {
+		return activities.ServerProbe{Server: in.Server}
 	})
 }
 

@@ -37,6 +37,8 @@ const (
 	maxConnections = 64
 	// batchesInFlight keeps eagle's queue filled without scheduling a whole backlog at once.
 	batchesInFlight = 16
+	// maxProbes is how many servers of a page are probed at a time: a probe holds as many sessions as a collection of its server.
+	maxProbes = 16
 	// maxBriefs caps lists of servers in results and query answers (256 KB payloads).
 	maxBriefs = 100
 	// maxRounds is how often a page is tried when staged data got lost: once more after a crash, then it is reported.
@@ -57,6 +59,12 @@ func firstTryOptions(ctx workflow.Context, summary string) workflow.Context {
 // tigerCall: short work on tiger that talks to a server or to the disk. Few attempts: in 15 minutes the next run tries again.
 func tigerCall(ctx workflow.Context, summary string) workflow.Context {
 	return ordinary(ctx, activities.TigerQueue, summary, 10*time.Minute, 30*time.Minute, backoff(time.Second, time.Minute, 3))
+}
+
+// probe: one server. What the server does is a result and any error of the activity is final, so that nothing hammers an account: the second attempt
+// is there for a worker that died. The time is that of a listing with a million entries.
+func probe(ctx workflow.Context, summary string) workflow.Context {
+	return ordinary(ctx, activities.TigerQueue, summary, 10*time.Minute, 25*time.Minute, backoff(time.Second, time.Minute, 2))
 }
 
 // tigerDuty: work on tiger that must be done for the books to be right (commit, seal, close), so it is tried for as long as a disk may take to be

@@ -65,7 +65,7 @@ func (o *optionsOutbound) ExecuteChildWorkflow(ctx workflow.Context, name string
 	return o.Next.ExecuteChildWorkflow(ctx, name, args...)
 }
 
-// onQueues collects a server of two files and reports on it; every local attempt fails, so that everything runs on a queue.
+// onQueues collects a server of two files, reports on it and probes it; every local attempt fails, so that everything runs on a queue.
 func onQueues(t *testing.T) *world {
 	w := newWorld(t)
 	w.plan.Settings.SearchAttributes = true
@@ -80,6 +80,9 @@ func onQueues(t *testing.T) *world {
 	assert.Equal(t, activities.Success, resultOf[CollectResult](w).Result)
 	w.newEnv()
 	w.execute(ReportID("collect/k", "n"), ReportWorkflow, activities.ReportInput{})
+	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(ProbeID("k", 1), ProbeWorkflow, ProbeInput{})
 	require.NoError(t, w.env.GetWorkflowError())
 	return w
 }
@@ -115,7 +118,7 @@ func TestRetriesAreBoundedByAttemptsOrByTime(t *testing.T) {
 	}
 	const untilTheDeadline = 0
 	assert.Equal(t, map[string]int32{
-		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "DownloadFile": 5, "ExtractArchives": 8,
+		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "PlanProbe": 3, "ProbeServer": 2, "DownloadFile": 5, "ExtractArchives": 8,
 		"CommitServer": untilTheDeadline, "CloseRun": untilTheDeadline, "SealArchives": untilTheDeadline, "CloseDecompression": untilTheDeadline,
 	}, attempts)
 	for name, o := range w.options.local {

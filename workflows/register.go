@@ -8,4 +8,5 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(CollectServerWorkflow)
 	r.RegisterWorkflow(DecompressWorkflow)
 	r.RegisterWorkflow(ReportWorkflow)
+	r.RegisterWorkflow(ProbeWorkflow)
 }

@@ -48,7 +48,7 @@ func (c *Conn) TryRead(ctx context.Context, rawPath string) error {
 		if n, err := io.ReadFull(body, make([]byte, 1)); n == 0 {
 			return err
 		}
-		return errEnough
+		return &localError{errEnough}
 	})
 	if errors.Is(err, errEnough) {
 		return nil
@@ -57,7 +57,7 @@ func (c *Conn) TryRead(ctx context.Context, rawPath string) error {
 }
 
 // errEnough ends a transfer that has shown what it was to show.
-var errEnough = &localError{errors.New("enough")}
+var errEnough = errors.New("enough")
 
 // Store writes a small file. What it does to an existing one is up to the server: most overwrite it.
 func (c *Conn) Store(ctx context.Context, rawPath string, content []byte) error {

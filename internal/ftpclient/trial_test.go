@@ -46,6 +46,31 @@ func TestTrySessions(t *testing.T) {
 	}
 }
 
+// TestTryFiles: a byte shows that a file can be read, and the last one that REST is honoured.
+func TestTryFiles(t *testing.T) {
+	s, opt := limited(t, 0)
+	s.Put("/a", []byte("alpha"), time.Now())
+	for name, test := range map[string]struct {
+		rest    ftptest.Reaction
+		err     error
+		learned ftpclient.Answer
+	}{
+		"honoured": {ftptest.Default("REST"), nil, ftpclient.Yes},
+		"ignored":  {ftptest.Say("350 ok"), ftpclient.ErrNoResume, ftpclient.No},
+		"refused":  {ftptest.Say("502 no"), ftpclient.ErrNoResume, ftpclient.No},
+		"off":      {ftptest.ShiftREST(1), ftpclient.ErrTruncated, ftpclient.Unknown},
+	} {
+		s.On("REST", test.rest)
+		c := dial(t, opt)
+		require.ErrorIs(t, c.TryResume(ctx, "/a", 5), test.err, name)
+		assert.Equal(t, test.learned, c.Behaviour().Resume, name)
+	}
+	c := dial(t, opt)
+	require.NoError(t, c.TryRead(ctx, "/a"))
+	assert.False(t, c.Usable(), "the rest of the file is under way")
+	require.ErrorIs(t, dial(t, opt).TryRead(ctx, "/b"), ftpclient.ErrNotFound)
+}
+
 // TestTrySessionsForgetsALimit: one that was met once need not hold for ever.
 func TestTrySessionsForgetsALimit(t *testing.T) {
 	_, opt := limited(t, 0)
