@@ -25,7 +25,7 @@ type survey struct {
 	file    *os.File
 	summary ftpclient.Summary
 	files   int               // regular ones
-	newest  []ftpclient.Entry // samples for LearnZone, the newest first
+	newest  []ftpclient.Entry // samples for LearnZone, the newest first: those with a time of day
 	// modified is what MDTM says of newest, zero where it says nothing.
 	modified []time.Time
 	markers  map[string]string // raw paths of done markers by shown path
@@ -100,7 +100,8 @@ func (s *survey) note(server config.Server, entry ftpclient.Entry) {
 	if server.IsMarker(baseName(entry.Path)) {
 		s.markers[entry.Path] = entry.RawPath
 	}
-	if entry.ModTime.IsZero() || len(s.newest) == zoneSamples && !entry.ModTime.After(s.newest[zoneSamples-1].ModTime) {
+	// LIST shows mere dates of files that are old, or that a clock ahead puts into the future: they tell no zone.
+	if entry.ModTime.IsZero() || entry.Precision > time.Minute || len(s.newest) == zoneSamples && !entry.ModTime.After(s.newest[zoneSamples-1].ModTime) {
 		return
 	}
 	s.newest = append(s.newest, entry)
