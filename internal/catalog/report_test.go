@@ -231,6 +231,11 @@ func TestQueriesReadThroughIndexes(t *testing.T) {
 	}
 }
 
+// Walking back through the listings of all servers until one is of this server would read through an index, too: that of the IDs.
+func TestTheLastListingIsFoundAmongThoseOfTheServer(t *testing.T) {
+	assert.Contains(t, explain(t, open(t), lastListingQuery, testServer, testRun), "listings_of_server")
+}
+
 func explain(t *testing.T, c *Catalog, text string, args ...any) string {
 	t.Helper()
 	steps, err := query(t.Context(), c.reader, func(row scanner) (step string, err error) {
