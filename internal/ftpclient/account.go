@@ -35,6 +35,7 @@ type account struct {
 	lastFailed time.Time // when the latest of them ended
 	retryAt    time.Time // no try before
 	wakeAt     time.Time // when a timer looks again
+	admitted   Options   // those of the latest login that the server accepted in this run
 	run        string    // that parked holds for
 	parked     error     // wishes with the options below are refused with it
 	parkedFor  Options
@@ -81,7 +82,7 @@ func (p *Pool) Begin(name, run string, known Behaviour) {
 	p.change(func() []*Conn {
 		a := p.account(name)
 		if a.run != run {
-			a.run, a.parked, a.failures, a.retryAt = run, nil, 0, time.Time{}
+			a.run, a.parked, a.failures, a.retryAt, a.admitted = run, nil, 0, time.Time{}, Options{}
 		}
 		a.memory.learn(func(b *Behaviour) {
 			if *b == (Behaviour{}) {
@@ -109,7 +110,7 @@ func (p *Pool) Behaviour(name string) Behaviour {
 }
 
 // admits tells whether another login at the server may begin now. If only time is needed, somebody looks again then.
-func (a *account) admits(p *Pool) bool {
+func (a *account) admits(p *Pool, opt Options) bool {
 	now := p.now()
 	switch {
 	case a.full() && now.Before(a.growAt):
@@ -118,8 +119,8 @@ func (a *account) admits(p *Pool) bool {
 	case now.Before(a.retryAt):
 		a.lookAgain(p, a.retryAt)
 		return false
-	case a.failures > 0 && a.dialing > 0:
-		return false // one try shows whether the server is back
+	case a.dialing > 0 && (a.failures > 0 || a.admitted != opt):
+		return false // one try shows whether the server is back, and whether it lets us in: more would lock the account
 	}
 	return true
 }
@@ -147,8 +148,8 @@ func (a *account) lookAgain(p *Pool, at time.Time) {
 }
 
 // succeeded: the server is in reach. A session beyond the known bound shows that there is more room by now.
-func (a *account) succeeded() {
-	a.failures, a.retryAt = 0, time.Time{}
+func (a *account) succeeded(opt Options) {
+	a.failures, a.retryAt, a.admitted = 0, time.Time{}, opt
 	if a.room > 0 && a.open > a.room {
 		a.room = a.open
 		a.memory.learn(func(b *Behaviour) { b.Sessions = a.room })
@@ -187,7 +188,7 @@ func (a *account) park(opt Options, err error) {
 	if a.failures > 0 {
 		parked.words = fmt.Sprintf("%s (%d times in a row; not tried again in this run)", f.words, a.failures)
 	}
-	a.parked, a.parkedFor = &parked, opt
+	a.parked, a.parkedFor, a.admitted = &parked, opt, Options{}
 }
 
 // pause doubles from try to try, with some jitter so that a hundred servers behind one broken line do not come back at once.

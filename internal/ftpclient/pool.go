@@ -236,7 +236,7 @@ func (p *Pool) dial(ctx context.Context, r *request) (c *Conn, again bool, err e
 			return nil
 		}
 		c.lent = true
-		p.account(r.opt.Name).succeeded()
+		p.account(r.opt.Name).succeeded(r.opt)
 		return nil
 	})
 	return c, again, err
@@ -321,7 +321,7 @@ func (p *Pool) reuse(r *request) (ok bool, surplus []*Conn) {
 // makeRoom grants leave to dial: in a free place, or in that of the longest idle connection.
 func (p *Pool) makeRoom(r *request) (ok bool, surplus []*Conn) {
 	own := p.account(r.opt.Name)
-	if p.open >= p.max && len(p.idle) == 0 || p.dialing[r.where] >= maxDialing || !own.admits(p) {
+	if p.open >= p.max && len(p.idle) == 0 || p.dialing[r.where] >= maxDialing || !own.admits(p, r.opt) {
 		return false, nil
 	}
 	if p.open >= p.max {

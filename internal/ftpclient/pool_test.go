@@ -172,15 +172,17 @@ func TestClosedPoolRefuses(t *testing.T) {
 func TestPoolLimitsLoginsInProgress(t *testing.T) {
 	var most, now atomic.Int64
 	release := make(chan struct{})
-	sc := startScript(t, reactions{"greeting": func(s *session, _ string) {
+	sc := startScript(t, nil)
+	p := newPool(t, 100)
+	first := get(t, p, sc.options()) // until the server has let one in, there is one at a time
+	sc.On("greeting", func(s *session, _ string) {
 		n := now.Add(1)
 		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 		}
 		<-release
 		now.Add(-1)
 		s.Say("220 ready")
-	}})
-	p := newPool(t, 100)
+	})
 	var wg sync.WaitGroup
 	for range 3 * ftpclient.MaxDialing {
 		wg.Go(func() {
@@ -193,6 +195,7 @@ func TestPoolLimitsLoginsInProgress(t *testing.T) {
 	eventually(t, func() bool { return now.Load() == ftpclient.MaxDialing }, "so many log in at once")
 	close(release)
 	wg.Wait()
+	p.Put(first)
 	assert.LessOrEqual(t, most.Load(), int64(ftpclient.MaxDialing))
 }
 
