@@ -21,7 +21,10 @@ const (
 	bufferSize  = 64 << 10
 )
 
-var errSpent = errors.New("the connection was closed after an earlier error")
+var (
+	errSpent    = errors.New("the connection was closed after an earlier error")
+	errNoStatus = errors.New("the answer tells no status of the file")
+)
 
 // Conn is one session, logged in and switched to binary. It serves one call at a time. Its first error is its last: a
 // reply that came late would be taken for the answer to the next command, so no call is made after one.
@@ -63,7 +66,7 @@ func dial(ctx context.Context, opt Options, memory *memory, limits []*rate.Limit
 	}
 	c := &Conn{opt: opt, memory: memory, names: names}
 	err = c.connect(ctx, limits)
-	if c.said.command == "OPTS" && replied(err) {
+	if c.said.command == "OPTS" && refused(err) {
 		memory.learn(func(b *Behaviour) { b.NoUTF8 = true })
 		err = c.connect(ctx, limits)
 	}
@@ -73,10 +76,10 @@ func dial(ctx context.Context, opt Options, memory *memory, limits []*rate.Limit
 	return c, nil
 }
 
-// replied reports whether err is a server's reply, so that the connection was in order.
-func replied(err error) bool {
+// refused reports whether err is a server's reply to the command, and not one that ends the session whatever was asked.
+func refused(err error) bool {
 	var f *failure
-	return errors.As(err, &f) && f.code != 0
+	return errors.As(err, &f) && f.code != 0 && f.code != codeUnavailable
 }
 
 func (c *Conn) connect(ctx context.Context, limits []*rate.Limiter) error {
@@ -227,7 +230,11 @@ func (c *Conn) call(ctx context.Context, subject string, operation func() error)
 
 // explain is describe, except that what failed under a finished context failed because of it.
 func (c *Conn) explain(ctx context.Context, subject string, err error) error {
-	if cause := ctx.Err(); cause != nil {
+	cause := ctx.Err()
+	if cause == nil && errors.Is(err, errTooLate) {
+		cause = err
+	}
+	if cause != nil {
 		return fmt.Errorf("server %s: %s %s: %w", c.opt.Name, c.said.command, c.printable(subject), cause)
 	}
 	return c.describe(subject, err)
@@ -364,22 +371,36 @@ func (c *Conn) Exists(ctx context.Context, rawPath string) (exists bool, err err
 	return exists, err
 }
 
-// size asks SIZE. The reply is parsed here: the library stumbles over a blank at its end.
+// size asks SIZE.
 func (c *Conn) size(rawPath string) (int64, error) {
-	size, err := int64(0), guard(func() error { _, err := c.lib.FileSize(rawPath); return err })
-	if said := c.said.reply(); said != nil && said.Code == ftp.StatusFile {
-		size, err = strconv.ParseInt(said.Msg, 10, 64)
+	said, err := c.fileStatus(func() error { _, err := c.lib.FileSize(rawPath); return err })
+	if err != nil {
+		return 0, err
 	}
-	return size, err
+	return strconv.ParseInt(said, 10, 64)
 }
 
-// modified asks MDTM, parsed here for the same reason as size. With an error the time is zero.
-func (c *Conn) modified(rawPath string) (when time.Time, err error) {
-	err = guard(func() error { _, err := c.lib.GetTime(rawPath); return err })
-	if said := c.said.reply(); said != nil && said.Code == ftp.StatusFile {
-		when, err = time.Parse(timeLayout, said.Msg)
+// modified asks MDTM. With an error the time is zero.
+func (c *Conn) modified(rawPath string) (time.Time, error) {
+	said, err := c.fileStatus(func() error { _, err := c.lib.GetTime(rawPath); return err })
+	if err != nil {
+		return time.Time{}, err
 	}
-	return when, err
+	return time.Parse(timeLayout, said)
+}
+
+// fileStatus is what a 213 reply says. It is taken from the transcript: the library stumbles over a blank at its end, and takes
+// the half of a line at which the connection broke for a whole one, as textproto does, and with it half a number.
+func (c *Conn) fileStatus(ask func() error) (string, error) {
+	err := guard(ask)
+	said := c.said.reply()
+	switch {
+	case c.wire.control.err != nil:
+		return "", c.wire.control.err
+	case said == nil || said.Code != ftp.StatusFile:
+		return "", cmp.Or(err, errNoStatus)
+	}
+	return said.Msg, nil
 }
 
 // answered tells that the server replied to the last command, whatever it said, so that the connection is in order.

@@ -32,6 +32,7 @@ const (
 	codeNoFile         = 550
 	codeQuota          = 552
 	codeBadName        = 553
+	codeBadOffset      = 554 // RFC 3659 section 5.4
 )
 
 // Words that servers use; they are compared with decoded, lower-cased replies.
@@ -126,6 +127,8 @@ func (c *Conn) describe(subject string, err error) *failure {
 		f.kind = ErrBusy
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		f.kind = ErrUntrusted
+	case errors.As(err, new(tls.RecordHeaderError)), isAlert(err) && !c.loggedIn:
+		f.kind = ErrNoTLS
 	case errors.Is(err, errLongListing):
 		f.kind = ErrTooMany
 	case broken(err):
@@ -152,11 +155,6 @@ func (c *Conn) replyIn(err error) *textproto.Error {
 
 // broken reports whether err means that a connection could not be made or did not last.
 func broken(err error) bool {
-	var record tls.RecordHeaderError // the other side does not speak TLS
-	var alert tls.AlertError
-	if errors.As(err, &record) || errors.As(err, &alert) {
-		return false
-	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed)
@@ -166,6 +164,17 @@ func broken(err error) bool {
 func isPlainRefusal(err error) bool {
 	var record tls.RecordHeaderError
 	return errors.As(err, &record) && string(record.RecordHeader[:4]) == "421 "
+}
+
+// isAlert recognises the other side's refusal to talk TLS with us: no common version, no client certificate, …
+func isAlert(err error) bool {
+	var alert *net.OpError
+	return errors.As(err, &alert) && alert.Op == "remote error" // so crypto/tls calls it
+}
+
+// isForeign recognises that who answers on a connection does not speak TLS, or is not the server.
+func isForeign(err error) bool {
+	return errors.As(err, new(tls.RecordHeaderError)) || errors.As(err, new(*tls.CertificateVerificationError))
 }
 
 // classify names the sentinel that a refusing reply stands for.

@@ -1,6 +1,7 @@
 package ftpclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,7 @@ const maxReply = 1 << 20
 
 var (
 	errLongReply = errors.New("reply is longer than a megabyte")
+	errTooLate   = fmt.Errorf("the bandwidth limit does not let it end in time: %w", context.DeadlineExceeded)
 	errDataPort  = errors.New("the server names a port for data that is not for FTP (min_data_port)")
 )
 
@@ -166,8 +168,8 @@ func (w *wire) adopt(raw net.Conn) (*socket, error) {
 // throttle waits until n more bytes may be received.
 func (w *wire) throttle(n int) error {
 	for _, limit := range w.limits {
-		if err := limit.WaitN(w.ctx, n); err != nil {
-			return err
+		if limit.WaitN(w.ctx, n) != nil {
+			return cmp.Or(w.ctx.Err(), errTooLate) // the limiter knows before the deadline
 		}
 	}
 	return nil

@@ -84,8 +84,11 @@ func commandWord(p []byte) (string, bool) {
 	return string(word), true
 }
 
-// reply is the last complete reply to the last command, or nil.
+// reply is the last complete reply to the last command, or nil. Half a line is none: it may be half a number.
 func (t *transcript) reply() *textproto.Error {
+	if !bytes.HasSuffix(t.heard, []byte("\n")) {
+		return nil
+	}
 	lines := strings.Split(strings.TrimRight(string(t.heard), "\r\n"), "\n")
 	last := strings.TrimRight(lines[len(lines)-1], "\r")
 	if len(last) < 4 || last[3] != ' ' {

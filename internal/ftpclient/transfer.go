@@ -71,6 +71,7 @@ type transfer struct {
 	want Want
 	w    io.Writer
 
+	from     int64  // where it began (REST)
 	tail     []byte // what is still to be compared
 	resumed  bool
 	received int64 // position in the file
@@ -102,6 +103,7 @@ func (t *transfer) run() error {
 // open sends RETR, after REST where offset is not 0.
 func (t *transfer) open(offset int64) (*ftp.Response, error) {
 	var body *ftp.Response
+	t.from = offset
 	err := guard(func() (err error) { body, err = t.c.lib.RetrFrom(t.want.RawPath, uint64(offset)); return err })
 	if err != nil {
 		return nil, t.refused(err)
@@ -112,13 +114,25 @@ func (t *transfer) open(offset int64) (*ftp.Response, error) {
 // refused deals with a transfer that did not begin.
 func (t *transfer) refused(err error) error {
 	c := t.c
-	if c.said.command == "REST" && c.replyIn(err) != nil {
-		c.memory.learn(func(b *Behaviour) { b.Resume = No })
-		failed := c.describe(t.want.RawPath, err)
-		failed.kind = ErrNoResume
-		return failed
+	reply := c.replyIn(err)
+	switch {
+	case reply == nil || reply.Code == codeUnavailable:
+		return err
+	case c.said.command == "REST":
+		t.learnResume(No)
+	case reply.Code != codeBadOffset || t.from == 0:
+		return c.refine(t.want.RawPath, err, func() error { return c.find(t.want.RawPath) })
 	}
-	return c.refine(t.want.RawPath, err, func() error { return c.find(t.want.RawPath) })
+	failed := c.describe(t.want.RawPath, err)
+	failed.kind = ErrNoResume
+	return failed
+}
+
+// learnResume notes what came of REST, if it was used at all.
+func (t *transfer) learnResume(answer Answer) {
+	if t.from > 0 {
+		t.c.memory.learn(func(b *Behaviour) { b.Resume = answer })
+	}
 }
 
 // copy reads to the end of the data connection, and hands on what is missing of the wanted size.
@@ -194,10 +208,10 @@ func (t *transfer) interrupted(cause error, body *ftp.Response) error {
 	var local *localError
 	var network net.Error
 	switch {
-	case errors.As(cause, &local), c.wire.ctx.Err() != nil:
+	case errors.As(cause, &local), c.wire.ctx.Err() != nil, errors.Is(cause, errTooLate), isForeign(cause):
 		return cause
 	case errors.Is(cause, errPrefix):
-		c.memory.learn(func(b *Behaviour) { b.Resume = No })
+		t.learnResume(No)
 		return t.failed(ErrNoResume, cause.Error())
 	case errors.Is(cause, errEndless):
 		return t.failed(ErrChanged, cause.Error())
@@ -272,7 +286,7 @@ func (t *transfer) shortfall() string {
 func (t *transfer) confirm() error {
 	c := t.c
 	if t.resumed && t.want.Offset > int64(len(t.want.Tail)) {
-		c.memory.learn(func(b *Behaviour) { b.Resume = Yes })
+		t.learnResume(Yes)
 	}
 	if c.lib.IsGetTimeSupported() && !t.want.ModTime.IsZero() {
 		modified, err := c.modified(t.want.RawPath)

@@ -25,12 +25,12 @@ func (c *Conn) TryResume(ctx context.Context, rawPath string, size int64) error 
 		case err != nil:
 			return err
 		case n == 2:
-			c.memory.learn(func(b *Behaviour) { b.Resume = No })
+			t.learnResume(No)
 			return t.failed(ErrNoResume, "after REST the server sends more than what follows")
 		}
 		final := command(body.Close)
 		if final == nil && n == 1 {
-			c.memory.learn(func(b *Behaviour) { b.Resume = Yes })
+			t.learnResume(Yes)
 			return nil
 		}
 		t.received = size - 1 + n
