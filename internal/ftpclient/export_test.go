@@ -102,3 +102,14 @@ func Walk(text func() io.Reader, mlsd bool, q ListQuery) (Listing, error) {
 	l.Summary = w.sum
 	return l, err
 }
+
+// SetTimer replaces time.AfterFunc for the pool's waits; after is called under the pool's lock.
+func (p *Pool) SetTimer(after func(time.Duration, func())) { p.after = after }
+
+// What bounds the tries at a server, for tests that count them.
+const (
+	MaxFailures = maxFailures
+	GrowAfter   = growAfter
+	LongestWait = longestWait
+	BufferSize  = bufferSize
+)

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"io"
 	"math/big"
 	"net"
@@ -29,7 +30,11 @@ const (
 	testPassword = "s3cret-word"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "8") // most of the time these tests wait
+	goleak.VerifyTestMain(m)
+}
 
 // realServer is ftpserverlib over a memory file system.
 type realServer struct {
