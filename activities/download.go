@@ -159,8 +159,14 @@ func (f *fetching) leave(ctx context.Context, want ftpclient.Want, staged *wareh
 
 // isResumable tells whether a failure says nothing against the bytes that came before it.
 func isResumable(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, ftpclient.ErrBroken) || errors.Is(err, ftpclient.ErrStalled) || errors.Is(err, ftpclient.ErrTruncated) ||
-		errors.Is(err, ftpclient.ErrFileBusy) || errors.Is(err, ftpclient.ErrBusy)
+	for _, harmless := range []error{
+		ftpclient.ErrBroken, ftpclient.ErrStalled, ftpclient.ErrTruncated, ftpclient.ErrFileBusy, ftpclient.ErrBusy, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, harmless) {
+			return true
+		}
+	}
+	return ctx.Err() != nil
 }
 
 func (f *fetching) discard(name string) error {
