@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -404,6 +406,35 @@ func TestStopEndsSessions(t *testing.T) {
 			assert.NoDirExists(t, server.Home())
 			_, err = ftpclient.Dial(t.Context(), ftpclient.Options{Host: "127.0.0.1", Port: server.Port()})
 			require.ErrorIs(t, err, ftpclient.ErrUnreachable)
+		})
+	}
+}
+
+// TestServersDieWithTheirStarter: nothing is left when a test run ends in a panic or is killed.
+func TestServersDieWithTheirStarter(t *testing.T) {
+	if _, err := ftpservers.Find(); err != nil {
+		t.Skip(err)
+	}
+	for _, kind := range ftpservers.Kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			starter := exec.Command(os.Args[0])
+			starter.Env = append(os.Environ(), startOnly+"="+string(kind), "TMPDIR="+t.TempDir())
+			output, err := starter.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, starter.Start())
+			var port int
+			_, err = fmt.Fscan(output, &port)
+			require.NoError(t, err)
+			address := fmt.Sprintf("127.0.0.1:%d", port)
+			conn, err := net.Dial("tcp", address)
+			require.NoError(t, err)
+			require.NoError(t, conn.Close())
+			require.NoError(t, starter.Process.Kill())
+			require.Error(t, starter.Wait())
+			require.Eventually(t, func() bool {
+				conn, err := net.Dial("tcp", address)
+				return err != nil || conn.Close() != nil
+			}, time.Minute, 10*time.Millisecond)
 		})
 	}
 }

@@ -2,6 +2,8 @@ package ftpservers_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -20,7 +22,29 @@ import (
 	"talon/internal/ftpservers"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// startOnly names an environment variable: this program is to start a server of that kind, print its port, and wait for its end.
+const startOnly = "TALON_TEST_START_ONLY"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(startOnly); kind != "" {
+		os.Exit(startAndWait(ftpservers.Kind(kind)))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func startAndWait(kind ftpservers.Kind) int {
+	install, err := ftpservers.Find()
+	if err != nil {
+		return 1
+	}
+	server, err := install.Start(context.Background(), ftpservers.Options{Kind: kind})
+	if err != nil {
+		return 1
+	}
+	fmt.Println(server.Port())
+	time.Sleep(time.Hour) // it will be killed
+	return 0
+}
 
 var modes = []ftpclient.TLSMode{ftpclient.TLSNone, ftpclient.TLSExplicit, ftpclient.TLSImplicit}
 

@@ -6,7 +6,9 @@ import (
 	"strings"
 )
 
-// planProFTPD: the rule that data connections must resume the session of the control connection is mod_tls's default.
+// planProFTPD: the rule that data connections must resume the session of the control connection is mod_tls's default. The
+// daemon stays root (its sessions do not): a change of user would undo that the kernel kills it when its starter dies
+// (PR_SET_PDEATHSIG(2const)).
 func planProFTPD(s *Server) (plan, error) {
 	hash, err := passwordHash(s.password)
 	if err != nil {
@@ -14,7 +16,7 @@ func planProFTPD(s *Server) (plan, error) {
 	}
 	settings := []string{
 		"ServerType standalone", fmt.Sprint("Port ", s.port), "DefaultAddress " + loopback, "SocketBindTight on", "UseIPv6 off",
-		"User " + systemUser, "Group " + systemGroup, "AuthOrder mod_auth_file.c", "AuthUserFile " + s.file("passwd"), "RequireValidShell off",
+		"User root", "Group root", "AuthOrder mod_auth_file.c", "AuthUserFile " + s.file("passwd"), "RequireValidShell off",
 		"DefaultRoot ~", "Umask 022", "AllowOverwrite on", "UseReverseDNS off", "WtmpLog off", "DelayEngine off",
 		fmt.Sprintf("PassivePorts %d %d", s.passive[0], s.passive[1]),
 		"PidFile " + s.file("proftpd.pid"), "ScoreboardFile " + s.file("scoreboard"), "ControlsSocket " + s.file("controls"),

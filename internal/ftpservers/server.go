@@ -25,7 +25,7 @@ const (
 	loopback = "127.0.0.1"
 	// The account on the server is that of the system user daemon, which has these numbers and an existing home on every
 	// Debian; vsftpd looks at that home before it goes to the one it is told.
-	systemUser, systemGroup = "daemon", "daemon"
+	systemUser              = "daemon"
 	userNumber, groupNumber = 1, 1
 
 	// Passive ports come from below the range of the listening ports. Servers pass over those that are taken.
