@@ -27,6 +27,8 @@ const (
 	codeBadArguments   = 501
 	codeNotImplemented = 502
 	codeBadParameter   = 504
+	codeNoSuchPROT     = 521 // RFC 4217 section 9
+	codeUnprotected    = 522 // vsftpd and others: data in clear, or without the TLS session of the control connection
 	codeNotLoggedIn    = 530
 	codeNeedAccountFor = 532
 	codeNoFile         = 550
@@ -201,6 +203,8 @@ func classify(command string, code int, text string) error {
 		return ErrNoTLS
 	}
 	switch {
+	case isUnprotected(code):
+		return ErrNoTLS
 	case login && code/100 == 5:
 		return ErrLoginRefused
 	case login && code/100 == 4:
@@ -216,6 +220,10 @@ func classify(command string, code int, text string) error {
 	}
 	return ErrProtocol
 }
+
+// isUnprotected recognises that the server refuses data connections for how they are encrypted. To EPSV 522 means something
+// else (RFC 2428 section 2), but PASV is tried after it.
+func isUnprotected(code int) bool { return code == codeNoSuchPROT || code == codeUnprotected }
 
 func classifyFile(code int, text string) error {
 	switch {

@@ -53,8 +53,9 @@ var (
 	ErrProtocol = errors.New("protocol error")
 	// ErrUntrusted: the server's certificate cannot be verified. Nothing but a change of the configuration helps.
 	ErrUntrusted = errors.New("certificate not trusted")
-	// ErrNoTLS: the server does not encrypt the control or the data connection as it is asked to (RFC 4217). No password
-	// and no data was sent in clear.
+	// ErrNoTLS: the server does not encrypt the control or the data connection as it is asked to (RFC 4217), or no version of TLS
+	// and no client certificate is agreed on, or it refuses data for how they are encrypted (521, 522). No password and no data was
+	// sent in clear.
 	ErrNoTLS = errors.New("encryption refused")
 	// ErrTooMany: a listing is larger than its caps.
 	ErrTooMany = errors.New("listing too large")

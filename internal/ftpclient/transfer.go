@@ -237,7 +237,7 @@ func (t *transfer) verdict(final error) error {
 		}
 		return final
 	}
-	if reply != nil && reply.Code == codeUnavailable {
+	if reply != nil && (reply.Code == codeUnavailable || isUnprotected(reply.Code)) {
 		return final
 	}
 	failed := t.failed(ErrTruncated, t.shortfall())
