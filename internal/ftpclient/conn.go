@@ -292,10 +292,13 @@ func (c *Conn) MakeDir(ctx context.Context, rawPath string) error {
 			return err
 		}
 		first := c.describe(rawPath, err)
-		if c.enter(rawPath) != nil {
-			return first
+		if c.enter(rawPath) == nil {
+			return nil
 		}
-		return nil
+		if refused.Code == codeNoFile && vague(c.names.decode(refused.Msg)) && c.enter(path.Dir(rawPath)) == nil {
+			first.kind = ErrDenied // there is a place for it
+		}
+		return first
 	})
 }
 

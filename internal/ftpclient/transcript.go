@@ -49,14 +49,19 @@ func (t *transcript) turn(word string) {
 	t.command, t.heard = word, nil
 }
 
-// greeting is the first line that the server said, without its code.
+// greeting is the first line that the server said in which there is a word, without its code.
 func (t *transcript) greeting() string {
 	said := t.opening
 	if t.command == "" {
 		said = t.heard
 	}
-	line, _, _ := bytes.Cut(said, []byte("\n"))
-	return strings.TrimSpace(string(line[min(4, len(line)):]))
+	for line := range strings.SplitSeq(string(said), "\n") {
+		line = strings.Trim(line[min(len("220-"), len(line)):], " -*=\r")
+		if line != "" {
+			return line
+		}
+	}
+	return ""
 }
 
 // featureList is what FEAT listed, one feature a line (RFC 2389 section 3.2).
