@@ -132,6 +132,7 @@ func TestF10RoomGrowsAndShrinks(t *testing.T) {
 	b.clock.advance(ftpclient.GrowAfter)
 	eventually(t, b.tried(4), "another try")
 	eventually(t, b.clock.waiting, "refused again")
+	eventually(t, func() bool { now, _ := b.Sessions(); return now == 2 }, "the server has seen off the one that it refused")
 
 	most.Store(3)
 	b.clock.advance(ftpclient.GrowAfter + time.Second)
