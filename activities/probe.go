@@ -23,6 +23,8 @@ const (
 	probePage = 50
 	// maxProbe is how many bytes the result of one server may have as JSON.
 	maxProbe = 3000
+	// longestDetail is how many bytes of what a server says are kept of each thing that it says.
+	longestDetail = 240
 )
 
 // PlanProbe returns a page of at most probePage names of servers to probe; names that are not in the configuration are refused (UnknownServer).
@@ -182,7 +184,7 @@ func (p *prober) conclude() ServerProbe {
 // fit makes a result small enough: it cuts what servers say shorter and shorter, then drops features, and problems from the last on. Advice is
 // never cut: half a sentence helps nobody.
 func fit(r ServerProbe) ServerProbe {
-	for limit := 240; ; limit /= 2 {
+	for limit := longestDetail; ; limit /= 2 {
 		cut(&r, limit)
 		document, err := json.Marshal(r)
 		switch {

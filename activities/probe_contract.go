@@ -83,7 +83,8 @@ type Problem struct {
 // FailedProbe is the result of a probe that came to nothing itself.
 func FailedProbe(server string, err error) ServerProbe {
 	reason, detail := ReasonOf(err)
-	return fit(ServerProbe{Server: server, Result: Failed, Problems: []Problem{{
-		What: reason, Detail: detail, Advice: "This says nothing about the server: look at the log of tiger's worker, and probe once more.",
-	}}})
+	return ServerProbe{Server: server, Result: Failed, Problems: []Problem{{
+		What: reason, Detail: clip(detail, longestDetail),
+		Advice: "This says nothing about the server: look at the log of tiger's worker, and probe once more.",
+	}}}
 }

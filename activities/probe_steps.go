@@ -299,4 +299,6 @@ func candidates(names []string, configured string) []string {
 	return slices.DeleteFunc(slices.Clone(charsets), func(charset string) bool { return charset == configured || !fits(charset, names) })
 }
 
-func isUTF8(charset string) bool { return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8") || charset == "" }
+func isUTF8(charset string) bool {
+	return strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8") || charset == ""
+}

@@ -51,7 +51,9 @@ type writer struct {
 
 func (w *writer) store(ctx context.Context) bool {
 	w.traces = append(w.traces, w.at)
-	err := w.visit(ctx, func(conn *ftpclient.Conn) error { return conn.Store(ctx, w.at, []byte("Talon tries out its rights. Delete me.\n")) })
+	err := w.visit(ctx, func(conn *ftpclient.Conn) error {
+		return conn.Store(ctx, w.at, []byte("Talon tries out its rights. Delete me.\n"))
+	})
 	if w.judge(CheckStore, err, config.AfterDelete, config.AfterMove, config.AfterRename) {
 		return true
 	}
