@@ -18,6 +18,8 @@ type display interface {
 	server(workflows.Brief)                   // a server finished
 	collecting(workflows.Progress)            // where the collection stands
 	extracting(state string, done, total int) // where the decompression stands
+	probed(workflows.Brief)                   // a server was probed
+	probing(done, total int)                  // where the probe stands
 	note(text string)                         // something else that people should know
 	close()                                   // nothing is shown after it
 }
@@ -48,6 +50,10 @@ func (l *lines) extracting(state string, done, total int) {
 		fmt.Fprintf(l.w, "archives: %s, %d of %d finished\n", state, done, total)
 	}
 }
+
+func (l *lines) probed(b workflows.Brief) { fmt.Fprintln(l.w, probedLine(b)) }
+
+func (l *lines) probing(int, int) {}
 
 func (l *lines) note(text string) { fmt.Fprintln(l.w, text) }
 
@@ -110,6 +116,15 @@ func (b *bars) move(bar *progress.Tracker, message string, done, total int) *pro
 	bar.SetValue(int64(done))
 	return bar
 }
+
+// probed shows only what is not fine.
+func (b *bars) probed(row workflows.Brief) {
+	if row.Result != activities.Success {
+		b.writer.Log("%s", probedLine(row))
+	}
+}
+
+func (b *bars) probing(done, total int) { b.servers = b.move(b.servers, "servers probed", done, total) }
 
 func (b *bars) note(text string) { b.writer.Log("%s", text) }
 

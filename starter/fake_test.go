@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -30,6 +32,8 @@ type fakeTemporal struct {
 
 	startError error
 	started    []startedRun
+	cancelled  []string
+	stubborn   error // what becomes of a request to cancel
 
 	mutex    sync.Mutex                       // the fields below are used by the goroutine that waits, too
 	ends     map[string]func() (any, error)   // by workflow ID: the result, as soon as there is one
@@ -123,8 +127,17 @@ func (f *fakeTemporal) wait(ctx context.Context, id string) (any, error) {
 	return end()
 }
 
-// known is the name that tests use for a workflow.
+func (f *fakeTemporal) CancelWorkflow(ctx context.Context, id, _ string) error {
+	f.cancelled = append(f.cancelled, id)
+	return errors.Join(ctx.Err(), f.stubborn)
+}
+
+// known is the name that tests use for a workflow: "" for the run that was started, "probe/1", "probe/2", … for the pages of a probe.
 func (f *fakeTemporal) known(id string) string {
+	if rest, found := strings.CutPrefix(id, workflows.ProbeID("", 1)); found {
+		_, page, _ := strings.Cut(rest, "/")
+		return "probe/" + cmp.Or(page, "1")
+	}
 	if len(f.started) == 1 && f.started[0].options.ID == id {
 		return ""
 	}

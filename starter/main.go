@@ -1,4 +1,4 @@
-// Command starter is how people use Talon: it starts collections and decompressions, shows their progress and results, and manages the schedule.
+// Command starter is how people use Talon: it starts collections and decompressions, shows their progress and results, probes servers, and manages the schedule.
 // Everything it knows it learns through Temporal, so it runs on any host that reaches Temporal.
 package main
 
@@ -64,12 +64,12 @@ func (a *app) command() *cobra.Command {
 		Short: "Collect files from the branches' FTP servers, decompress them, and see what became of each",
 		Long: "Collect files from the branches' FTP servers, decompress them, and see what became of each. The work is done by Talon's workers; this\n" +
 			"program talks to them through Temporal, which it finds through TEMPORAL_ADDRESS and its kin, or a temporal.toml.",
-		Example:       "  starter collect --wait\n  starter result 20261123-051500-ab12\n  starter schedule create --every 15m",
+		Example:       "  starter collect --wait\n  starter result 20261123-051500-ab12\n  starter probe branch-001\n  starter schedule create --every 15m",
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(a.collectCommand(), a.decompressCommand(), a.resultCommand(), a.scheduleCommand())
+	root.AddCommand(a.collectCommand(), a.decompressCommand(), a.resultCommand(), a.scheduleCommand(), a.probeCommand())
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(seeHelp)

@@ -100,6 +100,7 @@ func TestRefusedBeforeDialling(t *testing.T) {
 		"decompress output":      {[]string{"decompress", "--remote", missing, missing, "-o", "yaml"}, []string{`"yaml"`}},
 		"no run":                 {[]string{"result"}, []string{"result needs RUN: 0 given"}},
 		"result output":          {[]string{"result", "x", "-o", "text"}, []string{`"text"`}},
+		"probe output":           {[]string{"probe", "-o", "csv"}, []string{`"csv"`, "table or json"}},
 		"describe output":        {[]string{"schedule", "describe", "-o", "csv"}, []string{`"csv"`, "table or json"}},
 		"schedule unknown":       {[]string{"schedule", "create", "--config", config, "--server", "branch-01"}, []string{"did you mean branch-001"}},
 		"schedule configuration": {[]string{"schedule", "create", "--config", broken}, []string{broken + ":2:7: "}},
@@ -130,6 +131,7 @@ func TestNoTemporal(t *testing.T) {
 		{"result", "collect/x"},
 		{"schedule", "create"},
 		{"schedule", "describe"},
+		{"probe", "-o", "json"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := (&app{stdout: &stdout, stderr: &stderr, dial: dialTemporal}).execute(t.Context(), args)
@@ -146,7 +148,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 		assert.NotEmpty(t, c.Short, c.CommandPath())
 		commands = append(commands, c.Commands()...)
 	}
-	assert.Len(t, commands, 11)
+	assert.Len(t, commands, 12)
 }
 
 func TestHelpAndVersion(t *testing.T) {
