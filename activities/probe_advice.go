@@ -16,7 +16,7 @@ import (
 	"talon/internal/ftpclient"
 )
 
-// Codes of problems that no reason of a collection stands for. README's list explains them.
+// Codes of problems that no reason of a collection stands for. Programs read them: never rename one.
 const (
 	problemNoData       = "no_data_connection"
 	problemNoREST       = "no_rest"
@@ -31,6 +31,8 @@ const (
 	problemEPSV         = "epsv_blocked"
 	problemNoResumption = "tls_not_resumed"
 	problemExpires      = "certificate_expires"
+	problemSessions     = "too_few_sessions"
+	problemLeftBehind   = "left_behind"
 )
 
 // renewAhead is how long before the end of a certificate somebody should think of a new one.

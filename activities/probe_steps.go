@@ -51,7 +51,7 @@ func (p *prober) login(ctx context.Context) bool {
 		return true
 	}
 	p.note(CheckSessions, CheckFailed, detail)
-	p.complain("too_few_sessions", words(p.server, refusal), "Set connections: %d for this server, or have it allow this user %d sessions at once.",
+	p.complain(problemSessions, words(p.server, refusal), "Set connections: %d for this server, or have it allow this user %d sessions at once.",
 		max(allowed, 1), p.server.Connections)
 	return true
 }
@@ -212,6 +212,9 @@ func (p *prober) learn() {
 	if p.outcome(CheckResume) == CheckFailed {
 		learned.REST = string(ftpclient.No)
 	}
+	if p.server.TLS != config.TLSNone {
+		p.note(CheckTLS, CheckOK, p.encryption())
+	}
 	if p.survey == nil {
 		return // no data connection has come about
 	}
@@ -224,9 +227,6 @@ func (p *prober) learn() {
 		learned.Zone = zoneName(known.ZoneMinutes)
 	case known.ZoneKnown || learned.Listing == "MLSD":
 		learned.Zone = "UTC"
-	}
-	if p.server.TLS != config.TLSNone {
-		p.note(CheckTLS, CheckOK, p.encryption())
 	}
 }
 

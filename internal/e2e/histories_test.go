@@ -56,6 +56,7 @@ var scenarios = []scenario{
 		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`,
 		"DecompressWorkflow": `waiting-for-eagle`,
 	}},
+	{"probed", (*stack).recordProbed, map[string]string{"ProbeWorkflow": `"login_refused"`}},
 }
 
 // TestRecordHistories adds the histories of all scenarios to those that the replay test of package workflows replays. See
@@ -260,4 +261,14 @@ func (s *stack) recordEagleAbsent() {
 	s.eventually("both decompressions to wait", func() bool { return s.workflows("TalonState = 'waiting-for-eagle'") == 2 })
 	s.startEagle()
 	run.result(complete)
+}
+
+// recordProbed probes two servers that are fine, one with another password, and one that is down.
+func (s *stack) recordProbed() {
+	s.twoSites()
+	s.addSite("locked").configured = "not the password"
+	s.addClosedSite("down")
+	s.configure("")
+	s.startTiger()
+	s.starter("probe").code(partly)
 }
