@@ -52,7 +52,7 @@ func TestFaultsAreRows(t *testing.T) {
 		assert.Equal(t, want.result, result.Servers[name].Result, name)
 		assert.Equal(t, want.reason, result.Servers[name].Reason, name)
 	}
-	assert.Equal(t, []issue{{Name: "2.csv", Reason: "file_vanished"}}, result.Servers["vanishing"].Failed)
+	assert.Equal(t, map[string]string{"2.csv": "file_vanished"}, reasons(result.Servers["vanishing"].Failed))
 	bad := result.Decompress.Archives["broken/bad.zip"]
 	assert.Equal(t, failed, bad.Result)
 	assert.NotEmpty(t, bad.Reason)

@@ -38,7 +38,7 @@ func TestCancelledRun(t *testing.T) {
 	assert.Equal(t, "cancelled", result.Servers["a"].Reason)
 	assert.Equal(t, partly, result.Servers["a"].Result)
 	assert.GreaterOrEqual(t, result.Servers["a"].NumberOfFiles, 4, "the first page")
-	assert.Contains(t, result.Servers["a"].Failed, issue{Name: "6.csv", Reason: "cancelled"})
+	assert.Equal(t, "cancelled", reasons(result.Servers["a"].Failed)["6.csv"])
 	assert.Equal(t, complete, result.Decompress.Archives["a/0.zip"].Result)
 	require.Empty(t, s.staged())
 

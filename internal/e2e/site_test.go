@@ -17,11 +17,13 @@ import (
 
 	"talon/internal/archive/archivetest"
 	"talon/internal/devstack"
+	"talon/internal/ftpclient/ftptest"
 )
 
 const (
 	ftpUser   = "collector"
 	remoteDir = "/outgoing"
+	loopback  = "127.0.0.1"
 )
 
 // written is when the files on the FTP servers were written, as far as a test does not say otherwise.
@@ -31,6 +33,7 @@ var written = time.Date(2026, time.June, 30, 18, 0, 0, 0, time.UTC)
 type site struct {
 	stack      *stack
 	name       string
+	host       string // as configured; "" is loopback
 	port       int
 	password   string // what the server accepts
 	configured string // what the configuration says
@@ -39,6 +42,7 @@ type site struct {
 	files      afero.Fs
 	ftp        *devstack.FTPServer // nil: another server, or nobody listens on the port
 	adopt      func() error        // called after files were put there, unless nil
+	fake       *ftptest.Server     // instead of files and ftp, where addFake made the site
 
 	mu   sync.Mutex
 	hook hook
@@ -85,6 +89,19 @@ func (s *stack) addClosedSite(name string) *site {
 	return b
 }
 
+// addFake starts a server that can be made to misbehave, with a password that nobody knows.
+func (s *stack) addFake(name string, opt ftptest.Options) *site {
+	s.t.Helper()
+	opt.User, opt.Password = ftpUser, rand.Text()
+	server, err := ftptest.Start(opt)
+	require.NoError(s.t, err)
+	s.t.Cleanup(server.Stop)
+	server.Mkdir(remoteDir)
+	b := &site{stack: s, name: name, port: server.Port(), password: opt.Password, configured: opt.Password, fake: server}
+	s.sites = append(s.sites, b)
+	return b
+}
+
 // onRetrieve sets what happens to files that are fetched from now on.
 func (b *site) onRetrieve(h hook) {
 	b.mu.Lock()
@@ -105,6 +122,10 @@ func (b *site) retrieve(name string, data io.Reader) (io.Reader, error) {
 // serve puts a file on the server, of which nothing is expected.
 func (b *site) serve(name string, data []byte, at time.Time) {
 	b.stack.t.Helper()
+	if b.fake != nil {
+		b.fake.Put(remoteDir+"/"+name, data, at) // as it is: a name may be anything
+		return
+	}
 	full := path.Join(b.dir, name)
 	require.NoError(b.stack.t, b.files.MkdirAll(path.Dir(full), 0o755))
 	require.NoError(b.stack.t, afero.WriteFile(b.files, full, data, 0o644))

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,7 @@ func (s *stack) configure(more string) {
 	for _, site := range s.sites {
 		secret := filepath.Join(s.dir, "secret-"+site.name)
 		require.NoError(s.t, os.WriteFile(secret, []byte(site.configured), 0o600))
-		fmt.Fprintf(&b, "  %s: {host: 127.0.0.1, port: %d, password: {file: %q}%s}\n", site.name, site.port, secret, site.settings)
+		fmt.Fprintf(&b, "  %s: {host: %s, port: %d, password: {file: %q}%s}\n", site.name, cmp.Or(site.host, loopback), site.port, secret, site.settings)
 	}
 	require.NoError(s.t, os.WriteFile(s.config, []byte(b.String()), 0o600))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,9 +45,12 @@ type serverResult struct {
 	Files         []file    `json:"files"`
 	Listed        int       `json:"listed"`
 	Unchanged     int       `json:"unchanged"`
+	Excluded      int       `json:"excluded"`
+	Adopted       int       `json:"adopted"`
 	Deferred      int       `json:"deferred"`
 	Refused       []issue   `json:"refused"`
 	Failed        []issue   `json:"failed"`
+	Warnings      []string  `json:"warnings"`
 	StartTime     time.Time `json:"start_time"`
 	EndTime       time.Time `json:"end_time"`
 }
@@ -56,11 +60,34 @@ type file struct {
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 	Path   string `json:"path"`
+	Note   string `json:"note"`
 }
 
 type issue struct {
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+// reasons are the reasons of issues by the names of their files.
+func reasons(issues []issue) map[string]string {
+	byName := map[string]string{}
+	for _, i := range issues {
+		byName[i.Name] = i.Reason
+	}
+	return byName
+}
+
+// told is everything that a row says in words.
+func (r serverResult) told() string {
+	words := append([]string{r.Detail}, r.Warnings...)
+	for _, i := range slices.Concat(r.Refused, r.Failed) {
+		words = append(words, i.Name, i.Detail)
+	}
+	for _, f := range r.Files {
+		words = append(words, f.Note)
+	}
+	return strings.Join(words, "\n")
 }
 
 type decompressResult struct {
