@@ -13,6 +13,9 @@ import (
 	"talon/internal/ftpclient/ftptest"
 )
 
+// tries is how often a server is asked for its listing in one run.
+const tries = 4
+
 // silences are servers that stop to answer, in each phase of a session.
 func silences() []fault {
 	faults := []fault{
@@ -52,8 +55,7 @@ func silences() []fault {
 			name: "F07 mute at " + command, settings: impatient, arrange: func(b *site) { b.fake.On(command, ftptest.Mute) },
 			want: nothing(reason),
 			ledger: func(o *observed) {
-				_, most := o.site.fake.Sessions()
-				assert.Equal(o, 1, most, "a mute server costs one connection")
+				assert.LessOrEqual(o, o.site.fake.Connections(), tries, "a mute server costs one connection, and one at each further try")
 			},
 		})
 	}
@@ -111,7 +113,7 @@ func crowdedFaults() []fault {
 			name: "F10 full house", arrange: func(b *site) { b.fake.On("greeting", ftptest.SayAndHangUp(full)) },
 			want: nothing("server_busy", "too many connected users"),
 			ledger: func(o *observed) {
-				assert.LessOrEqual(o, o.site.fake.Connections(), 4, "no hot loop of logins")
+				assert.LessOrEqual(o, o.site.fake.Connections(), tries, "no hot loop of logins")
 			},
 		},
 		{
