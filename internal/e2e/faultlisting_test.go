@@ -63,7 +63,7 @@ func listingFaults() []fault {
 					b.fake.On(command, ftptest.Say("522 SSL connection failed; session reuse required."))
 				}
 			},
-			want: nothing("protocol_error", "522 SSL connection failed"),
+			want: nothing("encryption_refused", "522 SSL connection failed"),
 		},
 	}
 }

@@ -29,7 +29,7 @@ func reuseFaults(secure *security) []fault {
 					b.fake.On(command, ftptest.Say("522 SSL connection failed; session reuse required."))
 				}
 			},
-			want: nothing("protocol_error", "522 SSL connection failed"),
+			want: nothing("encryption_refused", "522 SSL connection failed"),
 		},
 		{
 			name: "F24 no data connection for the listing",
@@ -88,7 +88,10 @@ func encryptionFaults() []fault {
 					s.Say(sent)
 				})
 			},
-			want: failedHit("protocol_error", "does not look like a TLS handshake"),
+			want: outcome{
+				result: partly, reason: "encryption_refused", says: []string{"does not look like a TLS handshake"},
+				failed: map[string]string{hit: "encryption_refused"},
+			},
 		},
 	}
 }
