@@ -101,8 +101,14 @@ func eachModeWith(t *testing.T, server ftptest.Options, test func(t *testing.T, 
 	}
 }
 
-// impatient has calls give up soon.
-func (b *bed) impatient() { b.opt.ConnectTimeout, b.opt.IdleTimeout = patience, patience }
+// loginPatience bounds a whole login at a server that stays mute. A busy machine may take a while for one that does not.
+const loginPatience = 4 * patience
+
+// impatient has reads give up soon, until the next failure.
+func (b *bed) impatient() { b.opt.IdleTimeout = patience }
+
+// hasty has logins give up soon, until the next failure.
+func (b *bed) hasty() { b.opt.ConnectTimeout = loginPatience }
 
 func (b *bed) deserted() bool {
 	now, _ := b.Sessions()
@@ -184,6 +190,7 @@ func (b *bed) failed(t *testing.T, err error, kind error, words string) {
 	}
 	assert.Zero(t, b.pool.IdleLen(b.opt.Name), "the session is not used again")
 	eventually(t, b.deserted, "the session is closed")
+	b.opt.ConnectTimeout, b.opt.IdleTimeout = optionsFor(0).ConnectTimeout, optionsFor(0).IdleTimeout
 }
 
 var sentinels = []error{

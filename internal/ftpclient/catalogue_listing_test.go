@@ -1,8 +1,10 @@
 package ftpclient_test
 
 import (
+	"bufio"
 	"crypto/tls"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -256,6 +258,104 @@ func TestF21OneLineThatNobodyUnderstands(t *testing.T) {
 	})
 }
 
+func TestF21EveryLineIsAccountedFor(t *testing.T) {
+	listing := strings.Join([]string{
+		"total 12",
+		"drwxr-xr-x 2 u g 4096 Jan  5 10:00 .",
+		"drwxr-xr-x 2 u g 4096 Jan  5 10:00 ..",
+		"",
+		"-rw-r--r--. 1 u g 10 Jan  5  2024 selinux",
+		"-rw-r--r--+ 1 u g 0123 1月  5 10:00 一月",
+		"-rw-r--r-- 1 u g 10 Jan  5  2024 selinux",
+		"lrwxrwxrwx 1 u g 4 Jan  5  2024 link -> selinux",
+		"prw-r--r-- 1 u g 0 Jan  5  2024 pipe",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with\rreturn",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with\x00nul",
+		"-rw-r--r-- 1 u g 5 Jan  5  2024 with/slash",
+		"AS400 nobody understands",
+		"-rw-r--r-- 1 u g ? Jan  5  2024 no size",
+	}, "\r\n") + "\r\n"
+	l, err := dial(t, startScript(t, reactions{"LIST": send(listing, "226 done")}).options()).
+		ListAll(ctx, ftpclient.ListQuery{Dir: "/out", Recursive: true})
+	require.NoError(t, err)
+	specials := map[string]string{}
+	for _, e := range l.Entries {
+		specials[e.RawPath] = e.Special
+		assert.NotEmpty(t, e.Line)
+	}
+	assert.Equal(t, map[string]string{
+		"/out/selinux": "", "/out/一月": "", "/out/link": "symlink", "/out/pipe": "special",
+		"/out/no size": "no_size", "/out/with\rreturn": "unsafe_name", "/out/with\x00nul": "unsafe_name", "/out/with/slash": "unsafe_name",
+	}, specials)
+	assert.Equal(t, []string{"AS400 nobody understands"}, l.Unparsed)
+	assert.Equal(t, 1, l.Duplicates)
+	assert.Equal(t, 4, l.Noise)
+	assert.Equal(t, 14, l.Lines)
+}
+
+// tooMuch lists a directory whose text is beyond a cap.
+func tooMuch(t *testing.T, list reaction, words string) {
+	t.Helper()
+	c := dial(t, startScript(t, reactions{"LIST": list}).options())
+	_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/out", MaxEntries: 1000})
+	names(t, err, ftpclient.ErrTooMany, words)
+	assert.Contains(t, err.Error(), "LIST /out")
+	assert.False(t, c.Usable())
+}
+
+func TestF22LineBeyond64KiB(t *testing.T) {
+	t.Parallel()
+	line := func(length int) string { return unixFile + strings.Repeat("x", length-len(unixFile)-2) + "\r\n" }
+	l, err := dial(t, startScript(t, reactions{"LIST": send(line(64<<10), "226 done")}).options()).
+		ListAll(ctx, ftpclient.ListQuery{Dir: "/"})
+	require.NoError(t, err)
+	assert.Len(t, l.Entries, 1)
+	tooMuch(t, send(unixFile+"a\r\n"+line(64<<10+1), "226 done"), "longer than 64 KiB")
+	tooMuch(t, stream(func(w *bufio.Writer) {
+		for err := error(nil); err == nil; _, err = w.WriteString("xxxxxxxxxxxxxxxx") {
+		}
+	}), "longer than 64 KiB")
+}
+
+func TestF23ListingWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	tooMuch(t, stream(func(w *bufio.Writer) {
+		noise := strings.Repeat(strings.Repeat(" ", 1022)+"\r\n", 64)
+		for err := error(nil); err == nil; _, err = w.WriteString(noise) {
+		}
+	}), "longer than 256 MiB")
+	tooMuch(t, stream(func(w *bufio.Writer) {
+		for i, err := 0, error(nil); err == nil; i++ {
+			_, err = fmt.Fprintf(w, "%s%d\r\n", unixFile, i)
+		}
+	}), "more than 1000 entries")
+}
+
+// TestF23LongListingIsNotHeld: of 100,000 entries (57 MiB if they were collected) at most maxGrowth is in use at any
+// time. A digest for each path is about 3 MiB of it.
+func TestF23LongListingIsNotHeld(t *testing.T) {
+	const entries, maxGrowth = 100_000, 16 << 20
+	c := dial(t, startScript(t, reactions{"FEAT": mlst, "MLSD": many(entries)}).options())
+	inUse := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse
+	}
+	before, peak, visits := inUse(), uint64(0), 0
+	sum, err := c.List(ctx, ftpclient.ListQuery{Dir: "/"}, func(ftpclient.Entry) error {
+		if visits++; visits%10_000 == 0 {
+			peak = max(peak, inUse())
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, entries, sum.Entries)
+	assert.Equal(t, entries, visits)
+	assert.Less(t, peak, before+maxGrowth)
+	t.Logf("%d KiB more in use at most", (int64(peak)-int64(before))>>10)
+}
+
 // TestF23ListingThatIsCut: without a success at its end it is none; half a line is no file.
 func TestF23ListingThatIsCut(t *testing.T) {
 	t.Parallel()
@@ -289,7 +389,7 @@ func TestF23StallInTheMiddle(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(t *testing.T, b *bed) {
 		b.put(path, size)
-		b.opt.IdleTimeout = patience
+		b.impatient()
 		b.On("MLSD", ftptest.Stall(10, nil))
 		l, err := b.list(ftpclient.ListQuery{Dir: "/out"})
 		b.failed(t, err, ftpclient.ErrBroken, "MLSD /out: connection lost: ")
@@ -386,4 +486,30 @@ func TestF25ThousandDirectoriesDeep(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{"/a": "", deep + "/a": ""}, specials(l))
 	b.collects(t, deep+"/a")
+}
+
+func TestF25DirectoryThatIsNoneAnyMore(t *testing.T) {
+	for _, reply := range []string{
+		"550 Not a directory", "550 Failed to change directory.", "553 no", "501 not a directory", "504 what?", "450 busy", "452 full",
+	} {
+		sc := startScript(t, reactions{
+			"CWD":  func(s *session, arg string) { s.Say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
+			"LIST": send(unixDir+"was one\r\n"+unixFile+"a\r\n", "226 done"),
+		})
+		c := dial(t, sc.options())
+		l, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+		require.NoError(t, err, reply)
+		assert.Equal(t, map[string]string{"/a": "", "/was one": "unreadable"}, specials(l), reply)
+		assert.True(t, c.Usable())
+	}
+	for reply, want := range map[string]error{
+		"421 bye": ftpclient.ErrBusy, "530 log in first": ftpclient.ErrLoginRefused, "what?": ftpclient.ErrProtocol,
+	} {
+		sc := startScript(t, reactions{
+			"CWD":  func(s *session, arg string) { s.Say(map[bool]string{true: "250 ok", false: reply}[arg == "/"]) },
+			"LIST": send(unixDir+"sub\r\n", "226 done"),
+		})
+		_, err := dial(t, sc.options()).ListAll(ctx, ftpclient.ListQuery{Dir: "/", Recursive: true})
+		require.ErrorIs(t, err, want, reply)
+	}
 }

@@ -24,14 +24,14 @@ var mutePhases = []struct {
 	kind    error
 	words   string
 }{
-	{"greeting", nil, ftpclient.ErrUnreachable, "not logged in within 500ms"},
-	{"AUTH", nil, ftpclient.ErrUnreachable, "AUTH: server unreachable: not logged in within 500ms"},
-	{"USER", nil, ftpclient.ErrUnreachable, "USER: server unreachable: not logged in within 500ms"},
-	{"PASS", nil, ftpclient.ErrUnreachable, "PASS: server unreachable: not logged in within 500ms"},
-	{"FEAT", nil, ftpclient.ErrUnreachable, "FEAT: server unreachable: not logged in within 500ms"},
-	{"TYPE", nil, ftpclient.ErrUnreachable, "TYPE: server unreachable: not logged in within 500ms"},
-	{"OPTS", nil, ftpclient.ErrUnreachable, "not logged in within 500ms"},
-	{"PROT", nil, ftpclient.ErrUnreachable, "PROT: server unreachable: not logged in within 500ms"},
+	{"greeting", nil, ftpclient.ErrUnreachable, "not logged in within 2s"},
+	{"AUTH", nil, ftpclient.ErrUnreachable, "AUTH: server unreachable: not logged in within 2s"},
+	{"USER", nil, ftpclient.ErrUnreachable, "USER: server unreachable: not logged in within 2s"},
+	{"PASS", nil, ftpclient.ErrUnreachable, "PASS: server unreachable: not logged in within 2s"},
+	{"FEAT", nil, ftpclient.ErrUnreachable, "FEAT: server unreachable: not logged in within 2s"},
+	{"TYPE", nil, ftpclient.ErrUnreachable, "TYPE: server unreachable: not logged in within 2s"},
+	{"OPTS", nil, ftpclient.ErrUnreachable, "not logged in within 2s"},
+	{"PROT", nil, ftpclient.ErrUnreachable, "PROT: server unreachable: not logged in within 2s"},
 	{"CWD", listing, ftpclient.ErrBroken, "CWD /out: connection lost: "},
 	{"MLSD", listing, ftpclient.ErrBroken, "MLSD /out: connection lost: "},
 	{"EPSV", retrieving, ftpclient.ErrBroken, "connection lost: "},
@@ -82,9 +82,9 @@ func TestF07ServerStopped(t *testing.T) {
 				b.put(path, size)
 				if phase.use == nil {
 					phase.use = func(*ftpclient.Conn) error { return nil }
-					b.opt.ConnectTimeout = patience
+					b.hasty()
 				} else {
-					b.opt.IdleTimeout = patience
+					b.impatient()
 				}
 				b.On(phase.command, func(s *session, _ string) { s.Server().Pause() })
 				b.failed(t, b.do(ctx, phase.use), phase.kind, phase.words)
@@ -98,11 +98,11 @@ func TestF07ServerStopped(t *testing.T) {
 		t.Parallel()
 		b := newBed(t, ftpclient.TLSImplicit, ftptest.Options{})
 		b.put(path, size)
-		b.opt.ConnectTimeout = patience
+		b.hasty()
 		b.Pause()
 		err := b.dialling(ctx)
 		b.Resume()
-		b.failed(t, err, ftpclient.ErrUnreachable, "not logged in within 500ms")
+		b.failed(t, err, ftpclient.ErrUnreachable, "not logged in within 2s")
 		b.collects(t, path)
 	})
 }
@@ -143,7 +143,7 @@ func TestF08EndlessReplies(t *testing.T) {
 		kind     error
 		words    string
 	}{
-		"byte by byte":     {ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 500ms"},
+		"byte by byte":     {ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 2s"},
 		"lines for ever":   {ftptest.EndlessReply("220-welcome"), ftpclient.ErrProtocol, "reply is longer than a megabyte"},
 		"one line of 10 M": {ftptest.LongReply(220, 10<<20), ftpclient.ErrProtocol, "reply is longer than a megabyte"},
 	} {
@@ -152,12 +152,11 @@ func TestF08EndlessReplies(t *testing.T) {
 			b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
 			b.put(path, size)
 			if errors.Is(c.kind, ftpclient.ErrUnreachable) {
-				b.opt.ConnectTimeout = patience
+				b.hasty()
 			}
 			b.On("greeting", c.greeting)
 			b.failed(t, b.dialling(ctx), c.kind, c.words)
 			b.Off("greeting")
-			b.opt.ConnectTimeout = optionsFor(0).ConnectTimeout
 			b.collects(t, path)
 		})
 	}
@@ -169,7 +168,7 @@ func TestF08EndlessReplies(t *testing.T) {
 			b.fails(t, b.wanted(path), v, ftpclient.ErrProtocol, "reply is longer than a megabyte")
 			b.On("MDTM", ftptest.SlowReply("213 "+strings.Repeat("2", 10_000), time.Millisecond))
 			b.Off("RETR")
-			b.opt.IdleTimeout = patience
+			b.impatient()
 			b.fails(t, b.wanted(path), v, ftpclient.ErrBroken, "MDTM "+path)
 			b.Off("MDTM")
 			b.collects(t, path)
@@ -220,7 +219,7 @@ func TestF09NoConnection(t *testing.T) {
 	t.Run("no such name", func(t *testing.T) {
 		t.Parallel()
 		b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
-		b.impatient()
+		b.hasty()
 		b.opt.Host = "branch.invalid" // RFC 6761 section 6.4
 		b.failed(t, b.dialling(ctx), ftpclient.ErrUnreachable, "branch.invalid")
 	})
@@ -240,7 +239,7 @@ func TestF09NoAnswerToConnectionRequests(t *testing.T) {
 		close(dials)
 		return b.dialling(ctx)
 	})
-	b.impatient()
+	b.hasty()
 	b.failed(t, b.dialling(ctx), ftpclient.ErrUnreachable, "i/o timeout")
 	b.opt.Port = port
 	b.collects(t, path)
@@ -278,7 +277,8 @@ func TestF14CommandsThatAreRefused(t *testing.T) {
 					_, err = b.list(ftpclient.ListQuery{Dir: "/out"}) // in another session
 					require.NoError(t, err)
 					if learned := command == "EPSV" || command == "MLSD" || want.NoUTF8; learned {
-						assert.Equal(t, asked, b.Commands(command), "what was learned is not tried again")
+						assert.Equal(t, 1, asked, "what was refused is not asked for again")
+						assert.Equal(t, 1, b.Commands(command), "nor in the next session")
 					}
 				})
 			})
@@ -360,7 +360,7 @@ func TestF14DataPortThatIsFiltered(t *testing.T) {
 			t.Parallel()
 			eachMode(t, func(t *testing.T, b *bed) {
 				b.put(path, size)
-				b.opt.ConnectTimeout = patience
+				b.hasty()
 				b.On("EPSV", ftptest.PassivePort(port))
 				b.collects(t, path)
 				assert.Equal(t, ftpclient.PassivePASV, b.pool.Behaviour(b.opt.Name).Passive)

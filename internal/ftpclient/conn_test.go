@@ -196,22 +196,6 @@ func TestPathsThatCannotBeSent(t *testing.T) {
 	assert.ErrorIs(t, err, ftpclient.ErrProtocol)
 }
 
-func TestLoginRefused(t *testing.T) {
-	_, opt := startReal(t, nil)
-	opt.Password = "wrong-word"
-	_, err := ftpclient.Dial(ctx, opt)
-	require.ErrorIs(t, err, ftpclient.ErrLoginRefused)
-	assert.NotContains(t, err.Error(), "wrong-word")
-}
-
-func TestNobodyListens(t *testing.T) {
-	sc := startScript(t, nil)
-	opt := sc.options()
-	sc.Stop()
-	_, err := ftpclient.Dial(ctx, opt)
-	assert.ErrorIs(t, err, ftpclient.ErrUnreachable)
-}
-
 func TestTLS(t *testing.T) {
 	for mode, requirement := range map[ftpclient.TLSMode]ftpserver.TLSRequirement{
 		ftpclient.TLSExplicit: ftpserver.MandatoryEncryption, ftpclient.TLSImplicit: ftpserver.ImplicitEncryption,
@@ -250,13 +234,6 @@ func TestTLS(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-}
-
-func TestServerWithoutTLSIsNotUsedInClear(t *testing.T) {
-	_, opt := startReal(t, nil)
-	opt.TLS = ftpclient.TLSExplicit
-	_, err := ftpclient.Dial(ctx, opt)
-	require.Error(t, err)
 }
 
 func TestWriterError(t *testing.T) {

@@ -27,7 +27,7 @@ const (
 	codeBadArguments   = 501
 	codeNotImplemented = 502
 	codeBadParameter   = 504
-	codeNoSuchPROT     = 521 // RFC 4217 section 9
+	codeNoSuchPROT     = 521 // RFC 4217
 	codeUnprotected    = 522 // vsftpd and others: data in clear, or without the TLS session of the control connection
 	codeNotLoggedIn    = 530
 	codeNeedAccountFor = 532

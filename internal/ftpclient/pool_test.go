@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 )
 
 func newPool(t *testing.T, limit int) *ftpclient.Pool {
@@ -199,36 +200,20 @@ func TestPoolLimitsLoginsInProgress(t *testing.T) {
 	assert.LessOrEqual(t, most.Load(), int64(ftpclient.MaxDialing))
 }
 
-func TestDoTriesAgainWhenTheServerHadHungUp(t *testing.T) {
-	var closing atomic.Bool
-	for name, hangUp := range map[string]func(script){
-		"closed":      func(sc script) { sc.HangUp(); eventually(t, func() bool { return sc.live() == 0 }, "gone") },
-		"421 Timeout": func(script) { closing.Store(true) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			sc := startScript(t, reactions{
-				"RETR": send("12345", "226 done"),
-				"DELE": func(s *session, _ string) {
-					if closing.CompareAndSwap(true, false) {
-						s.Say("421 Timeout.")
-						return
-					}
-					s.Say("250 deleted")
-				},
-			})
-			p := newPool(t, 2)
-			p.Put(get(t, p, sc.options()))
-			hangUp(sc)
-			calls := 0
-			require.NoError(t, p.Do(ctx, sc.options(), func(c *ftpclient.Conn) error {
-				calls++
-				return c.Delete(ctx, "/a")
-			}))
-			assert.Equal(t, 2, calls)
-			assert.Equal(t, 2, sc.Connections())
-			assert.Equal(t, 1, p.Len())
-		})
-	}
+// TestF33TimeoutIsSaidLate: a server says 421 to the first command after the session was idle, instead of hanging up before.
+func TestF33TimeoutIsSaidLate(t *testing.T) {
+	t.Parallel()
+	sc := startScript(t, reactions{"DELE": ftptest.First(1, say("421 Timeout."), say("250 deleted"))})
+	p := newPool(t, 2)
+	p.Put(get(t, p, sc.options()))
+	calls := 0
+	require.NoError(t, p.Do(ctx, sc.options(), func(c *ftpclient.Conn) error {
+		calls++
+		return c.Delete(ctx, "/a")
+	}))
+	assert.Equal(t, 2, calls)
+	assert.Equal(t, 2, sc.Connections())
+	assert.Equal(t, 1, p.Len())
 }
 
 func TestDoTriesAgainOnlyThen(t *testing.T) {
