@@ -62,14 +62,20 @@ func silences() []fault {
 	return faults
 }
 
+// closedPort refuses connections until the test ends, and is nobody else's.
+func closedPort(t *testing.T) int {
+	t.Helper()
+	held, err := devstack.HoldClosedPort()
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, held.Release()) })
+	return held.Port()
+}
+
 // connectionFaults keep sessions from coming about.
 func connectionFaults(t *testing.T) []fault {
 	hole, err := ftptest.NewBlackhole()
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, hole.Close()) })
-	held, err := devstack.HoldClosedPort()
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, held.Release()) })
 	at := func(port int) func(*site) { return func(b *site) { b.port = port } }
 	return []fault{
 		{
@@ -77,7 +83,7 @@ func connectionFaults(t *testing.T) []fault {
 			want: nothing("server_unreachable", "connection reset"),
 		},
 		{
-			name: "F09 closed port", bare: true, arrange: at(held.Port()), forever: true,
+			name: "F09 closed port", bare: true, arrange: at(closedPort(t)), forever: true,
 			want: nothing("server_unreachable", "connection refused"),
 		},
 		{
@@ -185,11 +191,7 @@ func dataPortFaults() []fault {
 			want: nothing("protocol_error", "min_data_port"),
 		},
 		{
-			name: "F27 EPSV to a closed port", arrange: func(b *site) {
-				port, err := ftptest.ClosedPort()
-				require.NoError(b.stack.t, err)
-				b.fake.On("EPSV", ftptest.PassivePort(port))
-			},
+			name: "F27 EPSV to a closed port", arrange: func(b *site) { b.fake.On("EPSV", ftptest.PassivePort(closedPort(b.stack.t))) },
 			want: outcome{says: []string{"EPSV leads to no data connection: PASV is used"}},
 			heal: func(*site) {},
 		},

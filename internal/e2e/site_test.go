@@ -77,14 +77,7 @@ func (s *stack) addSiteWith(name, password string) *site {
 // addClosedSite adds a server that refuses connections.
 func (s *stack) addClosedSite(name string) *site {
 	s.t.Helper()
-	held, err := devstack.HoldClosedPort()
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() {
-		if err := held.Release(); err != nil {
-			s.t.Error(err)
-		}
-	})
-	b := &site{stack: s, name: name, port: held.Port(), configured: rand.Text()}
+	b := &site{stack: s, name: name, port: closedPort(s.t), configured: rand.Text()}
 	s.sites = append(s.sites, b)
 	return b
 }
