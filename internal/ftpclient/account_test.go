@@ -194,19 +194,11 @@ func TestF10OthersAreServedMeanwhile(t *testing.T) {
 	b := newBed(t, ftpclient.TLSNone, ftptest.Options{MaxSessions: 1})
 	b.still()
 	only := get(t, b.pool, b.opt)
-	// Others' sessions of the healthy server come and go while this one waits for room.
-	b.put(path, size)
-	waitsForRoom := func(ctx context.Context) error {
-		c, err := b.pool.Get(ctx, b.opt)
-		if err == nil {
-			b.pool.Put(c)
-		}
-		return err
-	}
 	defer b.pool.Put(only)
 	cancelled, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan error, 1)
-	go func() { ended <- waitsForRoom(cancelled) }()
+	go func() { ended <- b.dialling(cancelled) }()
 	eventually(t, b.clock.waiting, "it waits")
 	healthy := newBed(t, ftpclient.TLSNone, ftptest.Options{})
 	lane := &bed{Server: healthy.Server, opt: healthy.opt, pool: b.pool}

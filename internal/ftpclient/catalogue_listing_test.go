@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,7 +114,8 @@ func TestF18OldFilesLoseTheirTimeOfDay(t *testing.T) {
 	shanghai, err := time.LoadLocation("Asia/Shanghai")
 	require.NoError(t, err)
 	b := newBed(t, ftpclient.TLSNone, ftptest.Options{Without: []string{"MLSD"}, Location: shanghai})
-	for _, modified := range []time.Time{written, time.Date(2023, 12, 31, 20, 0, 0, 0, time.UTC), time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)} {
+	newYear := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, modified := range []time.Time{written, newYear, newYear.Add(-4 * time.Hour)} {
 		b.PutReader(path, ftptest.Generated(1), size, modified)
 		want := b.listed(t, path)
 		assert.Equal(t, 24*time.Hour, want.Precision)
@@ -162,12 +164,12 @@ func TestF19Names(t *testing.T) {
 	t.Parallel()
 	fetchable := []string{
 		`back\slash`, "-rf", "--", "trailing.", " leading", "two  blanks", strings.Repeat("n", 255), strings.Repeat("x", 4096), ".attrs",
-		".sgwtmp", "a.tmp", "\U0001f4c8.zip", "caf\u00e9", "cafe\u0301", "\xb1\xa8\xb1\xed", "caf\xe9", "\xff\xfe", "a;b=c", "%2e%2e", "~", "*?[]", `"quoted"`,
-		"...", "tab\there", "\x01\x7f", "报表 一月.zip",
+		".sgwtmp", "a.tmp", "\U0001f4c8.zip", "caf\u00e9", "cafe\u0301", "\xb1\xa8\xb1\xed", "caf\xe9", "\xff\xfe", "a;b=c", "%2e%2e", "~",
+		"*?[]", `"quoted"`, "...", "tab\there", "\x01\x7f", "报表 一月.zip",
 	}
 	unsafe := []string{"return\rhere", "nul\x00here"}
 	eachListing(t, ftptest.Options{}, func(t *testing.T, b *bed) {
-		for _, name := range append(fetchable, unsafe...) {
+		for _, name := range slices.Concat(fetchable, unsafe) {
 			b.put("/out/"+name, 100)
 		}
 		l, err := b.list(ftpclient.ListQuery{Dir: "/out", Recursive: true})

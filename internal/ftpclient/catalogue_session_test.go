@@ -109,29 +109,28 @@ func TestF07ServerStopped(t *testing.T) {
 
 func TestF07OthersAreServedMeanwhile(t *testing.T) {
 	t.Parallel()
-	for command, use := range map[string]func(*ftpclient.Conn) error{"greeting": nil, "PASS": nil, "MLSD": listing, "RETR": retrieving} {
+	for command, waits := range map[string]func(*bed) (reached func() bool, call func(context.Context) error){
+		"greeting": func(b *bed) (func() bool, func(context.Context) error) {
+			return func() bool { return b.Connections() > 0 }, b.dialling
+		},
+		"PASS": func(b *bed) (func() bool, func(context.Context) error) { return b.heard("PASS"), b.dialling },
+		"RETR": func(b *bed) (func() bool, func(context.Context) error) { return b.heard("RETR"), b.retrieving(path) },
+		"MLSD": func(b *bed) (func() bool, func(context.Context) error) {
+			return b.heard("MLSD"), func(ctx context.Context) error {
+				return b.pool.Do(ctx, b.opt, func(c *ftpclient.Conn) error {
+					_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/out"})
+					return err
+				})
+			}
+		},
+	} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
 			b.put(path, size)
 			b.On(command, nil)
-			waits := b.heard(command)
-			if command == "greeting" {
-				waits = func() bool { return b.Connections() > 0 }
-			}
-			b.othersAreServedMeanwhile(t, waits, func(ctx context.Context) error {
-				return b.pool.Do(ctx, b.opt, func(c *ftpclient.Conn) error {
-					switch {
-					case use == nil:
-						return nil
-					case command == "MLSD":
-						_, err := c.ListAll(ctx, ftpclient.ListQuery{Dir: "/out"})
-						return err
-					}
-					_, err := c.Retrieve(ctx, b.wanted(path), discard)
-					return err
-				})
-			})
+			reached, call := waits(b)
+			b.othersAreServedMeanwhile(t, reached, call)
 		})
 	}
 }
@@ -143,7 +142,9 @@ func TestF08EndlessReplies(t *testing.T) {
 		kind     error
 		words    string
 	}{
-		"byte by byte":     {ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 2s"},
+		"byte by byte": {
+			ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 2s",
+		},
 		"lines for ever":   {ftptest.EndlessReply("220-welcome"), ftpclient.ErrProtocol, "reply is longer than a megabyte"},
 		"one line of 10 M": {ftptest.LongReply(220, 10<<20), ftpclient.ErrProtocol, "reply is longer than a megabyte"},
 	} {
@@ -248,7 +249,9 @@ func TestF09NoAnswerToConnectionRequests(t *testing.T) {
 func TestF14CommandsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"FEAT", "EPSV", "MLSD", "SIZE", "MDTM", "OPTS"} {
-		for _, reply := range []string{"500 Unknown command.", "501 Bad arguments.", "502 Command not implemented.", "504 Not for that parameter."} {
+		for _, reply := range []string{
+			"500 Unknown command.", "501 Bad arguments.", "502 Command not implemented.", "504 Not for that parameter.",
+		} {
 			t.Run(command+" "+reply[:3], func(t *testing.T) {
 				t.Parallel()
 				eachMode(t, func(t *testing.T, b *bed) {
@@ -415,7 +418,8 @@ func TestF27DataPortsThatAreNotForFTP(t *testing.T) {
 			eachMode(t, func(t *testing.T, b *bed) {
 				v := b.put(path, size)
 				b.On("EPSV", ftptest.PassivePort(port))
-				b.fails(t, b.wanted(path), v, ftpclient.ErrProtocol, fmt.Sprintf("port %d: the server names a port for data that is not for FTP", port))
+				b.fails(t, b.wanted(path), v, ftpclient.ErrProtocol,
+					fmt.Sprintf("port %d: the server names a port for data that is not for FTP", port))
 				b.Off("EPSV")
 				b.collects(t, path)
 				b.pool.CloseServer(b.opt.Name)

@@ -273,7 +273,8 @@ func TestProxyRefusesCredentials(t *testing.T) {
 	t.Parallel()
 	eachProxy(t, func(t *testing.T, scheme ftpclient.ProxyScheme) {
 		words := map[ftpclient.ProxyScheme]string{
-			ftpclient.ProxySOCKS5: "username/password authentication failed", ftpclient.ProxyHTTP: "the proxy answers 407 Proxy Authentication Required",
+			ftpclient.ProxySOCKS5: "username/password authentication failed",
+			ftpclient.ProxyHTTP:   "the proxy answers 407 Proxy Authentication Required",
 		}
 		b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
 		b.put(path, size)

@@ -93,9 +93,9 @@ func TestF29EncryptionRefused(t *testing.T) {
 		words   string
 		silent  []string // never sent
 	}{
-		"AUTH refused":     {"AUTH", say("502 AUTH is not implemented."), "AUTH: encryption refused: 502 AUTH is not implemented.", []string{"USER", "PASS"}},
+		"AUTH refused":     {"AUTH", say("502 Not implemented."), "AUTH: encryption refused: 502 Not implemented.", []string{"USER", "PASS"}},
 		"AUTH unknown":     {"AUTH", say("500 What?"), "500 What?", []string{"USER", "PASS"}},
-		"AUTH then clear":  {"AUTH", say("234 Proceed.\r\n220 in clear"), "first record does not look like a TLS handshake", []string{"USER", "PASS"}},
+		"AUTH then clear":  {"AUTH", say("234 Proceed.\r\n220 in clear"), "does not look like a TLS handshake", []string{"USER", "PASS"}},
 		"PBSZ refused":     {"PBSZ", say("500 What?"), "PBSZ: encryption refused: 500 What?", []string{"EPSV", "RETR"}},
 		"PROT refused":     {"PROT", say("536 Not supported."), "PROT: encryption refused: 536 Not supported.", []string{"EPSV", "RETR"}},
 		"PROT unknown":     {"PROT", say("502 No."), "502 No.", []string{"EPSV", "RETR"}},
