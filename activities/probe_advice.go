@@ -94,13 +94,13 @@ func (p *prober) onLogin(err error) string {
 	case errors.Is(err, ftpclient.ErrUntrusted):
 		return p.onCertificate(ftpclient.Cause(err))
 	case errors.Is(err, ftpclient.ErrNoTLS):
-		return fmt.Sprintf("Have TLS enabled on the server (it refuses what tls: %s asks for), or set tls: none if nobody can listen on the line.", p.server.TLS)
+		return p.onHandshake(err)
 	case errors.Is(err, ftpclient.ErrBusy):
 		return fmt.Sprintf("The server has no room for a session: have it allow user %s more, or find out who holds them.", p.server.User)
 	case errors.Is(err, ftpclient.ErrLoginRefused):
 		return p.onRefusal(words(p.server, err))
 	default:
-		return p.onNonsense(err)
+		return p.anythingElse() // it answers, but not as an FTP server should
 	}
 }
 
@@ -156,18 +156,18 @@ func (p *prober) onRefusal(said string) string {
 		p.server.User)
 }
 
-// onNonsense is about a server that answers, but not as it should.
-func (p *prober) onNonsense(err error) string {
-	said := words(p.server, err)
+// onHandshake is about a server that does not encrypt as it is asked to.
+func (p *prober) onHandshake(err error) string {
+	cause := ftpclient.Cause(err)
 	switch {
-	case errors.As(ftpclient.Cause(err), new(tls.RecordHeaderError)):
+	case errors.As(cause, new(tls.RecordHeaderError)):
 		return fmt.Sprintf("The server does not speak TLS where tls: %s expects it: set tls: explicit or none, or the port for implicit TLS (990).", p.server.TLS)
-	case strings.Contains(said, "protocol version"):
+	case strings.Contains(words(p.server, err), "protocol version"):
 		return "Have the server's TLS updated: it offers no version that tls_min and tls_max allow. As a last resort lower tls_min."
-	case errors.As(ftpclient.Cause(err), new(tls.AlertError)):
+	case cause != nil:
 		return "The server refuses the TLS handshake: ask whether it demands a client certificate (tls_cert, tls_key), and look into its log."
 	}
-	return p.anythingElse()
+	return fmt.Sprintf("Have TLS enabled on the server (it refuses what tls: %s asks for), or set tls: none if nobody can listen on the line.", p.server.TLS)
 }
 
 func (p *prober) onListing(err error) string {

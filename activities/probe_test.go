@@ -191,7 +191,7 @@ func TestProbeFaults(t *testing.T) {
 			settings: ", tls: explicit", result: Failed, problems: []string{"encryption_refused"}, advice: "Have TLS enabled", failed: []string{CheckLogin},
 		},
 		"plain where TLS is expected": {
-			settings: ", tls: implicit", result: Failed, problems: []string{"protocol_error"}, advice: "does not speak TLS where tls: implicit expects it",
+			settings: ", tls: implicit", result: Failed, problems: []string{"encryption_refused"}, advice: "does not speak TLS where tls: implicit expects it",
 			failed: []string{CheckLogin},
 		},
 		"nonsense": {
