@@ -22,7 +22,9 @@ func (b *bed) still() { b.clock.hurried = false }
 func (b *bed) asks(opt ftpclient.Options) <-chan answer {
 	answers := make(chan answer, 1)
 	go func() {
-		c, err := b.pool.Get(ctx, opt)
+		limited, cancel := context.WithTimeout(ctx, time.Minute) // a test that waits in vain fails
+		defer cancel()
+		c, err := b.pool.Get(limited, opt)
 		answers <- answer{c, err}
 	}()
 	return answers
@@ -42,6 +44,14 @@ func (b *bed) connects(t *testing.T, answers <-chan answer) *ftpclient.Conn {
 }
 
 func (b *bed) tried(n int) func() bool { return func() bool { return b.Connections() == n } }
+
+// left: so many sessions are left on the server, once it has noticed that the others are gone.
+func (b *bed) left(n int) func() bool {
+	return func() bool {
+		now, _ := b.Sessions()
+		return now == n
+	}
+}
 
 // crowded admits so many sessions, with that refusal of more.
 func (b *bed) crowded(most *atomic.Int64, command, refusal string) {
@@ -132,8 +142,8 @@ func TestF10RoomGrowsAndShrinks(t *testing.T) {
 	b.clock.advance(ftpclient.GrowAfter)
 	eventually(t, b.tried(4), "another try")
 	eventually(t, b.clock.waiting, "refused again")
-	eventually(t, func() bool { now, _ := b.Sessions(); return now == 2 }, "the server has seen off the one that it refused")
 
+	eventually(t, b.left(2), "the refused one has gone")
 	most.Store(3)
 	b.clock.advance(ftpclient.GrowAfter + time.Second)
 	held = append(held, b.connects(t, third)) // there is room for it now

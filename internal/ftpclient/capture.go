@@ -18,6 +18,7 @@ const (
 var (
 	errLongLine    = errors.New("a line of the directory listing is longer than 64 KiB")
 	errLongListing = errors.New("directory listing is longer than 256 MiB")
+	errCutLine     = errors.New("the listing ends within a line, cut off without TLS's close_notify")
 )
 
 // capture takes a listing off the data connection, line by line, so that no more of it than one line is ever held.

@@ -478,6 +478,24 @@ func TestF30CutWithoutCloseNotify(t *testing.T) {
 	}
 }
 
+// TestF30ListingCutWithoutCloseNotify: a listing has no size that could agree, but it ends with a line.
+func TestF30ListingCutWithoutCloseNotify(t *testing.T) {
+	t.Parallel()
+	tlsModes(t, ftptest.Options{}, func(t *testing.T, b *bed) {
+		for i := range 100 {
+			b.put(fmt.Sprintf("/out/%d.csv", i), 10)
+		}
+		b.On("MLSD", ftptest.CutWithoutNotify(1000, "226 Transfer complete."))
+		l, err := b.list(ftpclient.ListQuery{Dir: "/out"})
+		b.failed(t, err, ftpclient.ErrBroken, "the listing ends within a line, cut off without TLS's close_notify")
+		assert.Empty(t, l.Entries)
+		b.On("MLSD", ftptest.CutWithoutNotify(1<<20, "226 Transfer complete."))
+		l, err = b.list(ftpclient.ListQuery{Dir: "/out"})
+		require.NoError(t, err, "some servers never send it")
+		assert.Len(t, l.Entries, 100)
+	})
+}
+
 // TestF31DataAreEncrypted looks at the first byte that the client sends on a data connection: that of a handshake record
 // (RFC 8446 section 5.1). A dial function of one's own makes the library forget about TLS.
 func TestF31DataAreEncrypted(t *testing.T) {

@@ -344,6 +344,10 @@ func (c *Conn) readDir(rawPath string, listed *capture) error {
 		return c.describe(rawPath, err)
 	case !listed.complete:
 		return c.describe(rawPath, errors.New("the listing was not read to its end"))
+	case listed.rest != "" && c.wire.cutOff():
+		cut := c.describe(rawPath, errCutLine)
+		cut.kind = ErrBroken
+		return cut
 	case listed.rest != "":
 		return listed.line(listed.rest)
 	}
