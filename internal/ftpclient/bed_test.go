@@ -75,6 +75,7 @@ func newBed(t testing.TB, mode ftpclient.TLSMode, server ftptest.Options) *bed {
 	require.NoError(t, err)
 	opt.Port = s.Port()
 	b := &bed{Server: s, opt: opt, pool: ftpclient.NewPool(8, 0), clock: &clock{now: time.Now(), hurried: true}}
+	b.patient()
 	b.clock.drive(b.pool)
 	t.Cleanup(func() {
 		b.pool.Close()
@@ -101,8 +102,14 @@ func eachModeWith(t *testing.T, server ftptest.Options, test func(t *testing.T, 
 	}
 }
 
-// loginPatience bounds a whole login at a server that stays mute. A busy machine may take a while for one that does not.
-const loginPatience = 4 * patience
+// How long a server that stays mute is waited for: at a read, and at login. A busy machine may take a while for one that is not.
+const (
+	patience      = 2 * time.Second
+	loginPatience = 2 * patience
+)
+
+// patient has calls wait longer than any test takes.
+func (b *bed) patient() { b.opt.ConnectTimeout, b.opt.IdleTimeout = time.Minute, time.Minute }
 
 // impatient has reads give up soon, until the next failure.
 func (b *bed) impatient() { b.opt.IdleTimeout = patience }
@@ -190,7 +197,7 @@ func (b *bed) failed(t *testing.T, err error, kind error, words string) {
 	}
 	assert.Zero(t, b.pool.IdleLen(b.opt.Name), "the session is not used again")
 	eventually(t, b.deserted, "the session is closed")
-	b.opt.ConnectTimeout, b.opt.IdleTimeout = optionsFor(0).ConnectTimeout, optionsFor(0).IdleTimeout
+	b.patient()
 }
 
 var sentinels = []error{

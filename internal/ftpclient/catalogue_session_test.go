@@ -24,14 +24,14 @@ var mutePhases = []struct {
 	kind    error
 	words   string
 }{
-	{"greeting", nil, ftpclient.ErrUnreachable, "not logged in within 2s"},
-	{"AUTH", nil, ftpclient.ErrUnreachable, "AUTH: server unreachable: not logged in within 2s"},
-	{"USER", nil, ftpclient.ErrUnreachable, "USER: server unreachable: not logged in within 2s"},
-	{"PASS", nil, ftpclient.ErrUnreachable, "PASS: server unreachable: not logged in within 2s"},
-	{"FEAT", nil, ftpclient.ErrUnreachable, "FEAT: server unreachable: not logged in within 2s"},
-	{"TYPE", nil, ftpclient.ErrUnreachable, "TYPE: server unreachable: not logged in within 2s"},
-	{"OPTS", nil, ftpclient.ErrUnreachable, "not logged in within 2s"},
-	{"PROT", nil, ftpclient.ErrUnreachable, "PROT: server unreachable: not logged in within 2s"},
+	{"greeting", nil, ftpclient.ErrUnreachable, "not logged in within 4s"},
+	{"AUTH", nil, ftpclient.ErrUnreachable, "AUTH: server unreachable: not logged in within 4s"},
+	{"USER", nil, ftpclient.ErrUnreachable, "USER: server unreachable: not logged in within 4s"},
+	{"PASS", nil, ftpclient.ErrUnreachable, "PASS: server unreachable: not logged in within 4s"},
+	{"FEAT", nil, ftpclient.ErrUnreachable, "FEAT: server unreachable: not logged in within 4s"},
+	{"TYPE", nil, ftpclient.ErrUnreachable, "TYPE: server unreachable: not logged in within 4s"},
+	{"OPTS", nil, ftpclient.ErrUnreachable, "not logged in within 4s"},
+	{"PROT", nil, ftpclient.ErrUnreachable, "PROT: server unreachable: not logged in within 4s"},
 	{"CWD", listing, ftpclient.ErrBroken, "CWD /out: connection lost: "},
 	{"MLSD", listing, ftpclient.ErrBroken, "MLSD /out: connection lost: "},
 	{"EPSV", retrieving, ftpclient.ErrBroken, "connection lost: "},
@@ -102,7 +102,7 @@ func TestF07ServerStopped(t *testing.T) {
 		b.Pause()
 		err := b.dialling(ctx)
 		b.Resume()
-		b.failed(t, err, ftpclient.ErrUnreachable, "not logged in within 2s")
+		b.failed(t, err, ftpclient.ErrUnreachable, "not logged in within 4s")
 		b.collects(t, path)
 	})
 }
@@ -143,7 +143,7 @@ func TestF08EndlessReplies(t *testing.T) {
 		words    string
 	}{
 		"byte by byte": {
-			ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 2s",
+			ftptest.SlowReply("220 "+strings.Repeat("welcome ", 1000), time.Millisecond), ftpclient.ErrUnreachable, "not logged in within 4s",
 		},
 		"lines for ever":   {ftptest.EndlessReply("220-welcome"), ftpclient.ErrProtocol, "reply is longer than a megabyte"},
 		"one line of 10 M": {ftptest.LongReply(220, 10<<20), ftpclient.ErrProtocol, "reply is longer than a megabyte"},

@@ -208,7 +208,7 @@ func TestF06Stall(t *testing.T) {
 				v := b.put(path, size)
 				b.impatient()
 				b.On("RETR", ftptest.Stall(n, nil))
-				got := b.fails(t, b.wanted(path), v, ftpclient.ErrStalled, fmt.Sprintf("no byte in 500ms, after %d of 300000", n))
+				got := b.fails(t, b.wanted(path), v, ftpclient.ErrStalled, fmt.Sprintf("no byte in 2s, after %d of 300000", n))
 				assert.Len(t, got, int(n))
 				b.Off("RETR")
 				b.collects(t, path)

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -28,9 +27,6 @@ var (
 	send = ftptest.Send
 	mlst = say("211-Features:\r\n MLST type*;size*;modify*;\r\n211 End")
 )
-
-// patience bounds the wait for a server that stays mute.
-const patience = 500 * time.Millisecond
 
 func TestDialFaults(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -308,7 +308,7 @@ func TestProxyThatIsMute(t *testing.T) {
 		b.hasty()
 		err := b.dialling(ctx)
 		b.failed(t, err, ftpclient.ErrUnreachable, string(scheme)+" proxy")
-		assert.Regexp(t, "not logged in within 2s|i/o timeout", err.Error(), "whichever deadline came first")
+		assert.Regexp(t, "not logged in within 4s|i/o timeout", err.Error(), "whichever deadline came first")
 	})
 }
 
