@@ -274,7 +274,8 @@ func (p *prober) adviseOnZone(t tally) {
 func (p *prober) adviseOnAbilities() {
 	learned := p.result.Learned
 	if learned.Listing == "LIST" && p.server.Listing != config.ListingLIST {
-		p.complain(problemNoMLSD, "listed with LIST", "Have MLSD (RFC 3659) enabled if the server has it: LIST gives times to the minute at best, in a zone of its own.")
+		p.complain(problemNoMLSD, "listed with LIST", "Have MLSD (RFC 3659) enabled if the server has it: LIST gives times to the minute at best, in a zone of its own. "+
+			"If it has not, set listing: list, and this is not said again.")
 	}
 	if learned.Listing != "" && !p.has("MDTM") {
 		p.complain(problemNoMDTM, "FEAT does not offer MDTM",
