@@ -146,13 +146,6 @@ func (f fault) prove(t *testing.T, write bool) {
 	assert.Equal(t, append([]string{}, f.failed...), failed)
 }
 
-func closedPort(t *testing.T) int {
-	t.Helper()
-	port, err := ftptest.ClosedPort()
-	require.NoError(t, err)
-	return port
-}
-
 // on replaces the reactions to commands, by pairs.
 func on(command string, reaction ftptest.Reaction) func(*ftptest.Server) {
 	return func(branch *ftptest.Server) { branch.On(command, reaction) }
@@ -160,7 +153,7 @@ func on(command string, reaction ftptest.Reaction) func(*ftptest.Server) {
 
 // TestProbeFaults: what is wrong with a server, and what to do about it.
 func TestProbeFaults(t *testing.T) {
-	closed := closedPort(t)
+	closed := ftptest.ClosedPort(t)
 	list := []string{CheckList}
 	for name, f := range map[string]fault{
 		"switched off": {

@@ -15,6 +15,7 @@ import (
 
 	"talon/internal/archive/archivetest"
 	"talon/internal/devstack"
+	"talon/internal/ftpclient/ftptest"
 )
 
 // TestServerNames: --server limits a run; a name that is not in the configuration is refused, with the names that are near.
@@ -49,10 +50,7 @@ func TestNoTemporal(t *testing.T) {
 	s := newStack(t)
 	s.addSite("a")
 	s.configure("")
-	held, err := devstack.HoldClosedPort()
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, held.Release()) })
-	address := "127.0.0.1:" + strconv.Itoa(held.Port())
+	address := "127.0.0.1:" + strconv.Itoa(ftptest.ClosedPort(t))
 	s.env = []string{"TEMPORAL_ADDRESS=" + address}
 	for _, args := range [][]string{{"collect", "--wait"}, {"result", "collect/x"}, {"schedule", "describe"}, {"decompress", s.dir, s.dir}} {
 		assert.Contains(t, s.starter(args...).code(unusable).stderr.String(), address)

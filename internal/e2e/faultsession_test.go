@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"talon/internal/devstack"
 	"talon/internal/ftpclient/ftptest"
 )
 
@@ -62,15 +61,6 @@ func silences() []fault {
 	return faults
 }
 
-// closedPort refuses connections until the test ends, and is nobody else's.
-func closedPort(t *testing.T) int {
-	t.Helper()
-	held, err := devstack.HoldClosedPort()
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, held.Release()) })
-	return held.Port()
-}
-
 // connectionFaults keep sessions from coming about.
 func connectionFaults(t *testing.T) []fault {
 	hole, err := ftptest.NewBlackhole()
@@ -83,7 +73,7 @@ func connectionFaults(t *testing.T) []fault {
 			want: nothing("server_unreachable", "connection reset"),
 		},
 		{
-			name: "F09 closed port", bare: true, arrange: at(closedPort(t)), forever: true,
+			name: "F09 closed port", bare: true, arrange: at(ftptest.ClosedPort(t)), forever: true,
 			want: nothing("server_unreachable", "connection refused"),
 		},
 		{
@@ -191,7 +181,7 @@ func dataPortFaults() []fault {
 			want: nothing("protocol_error", "min_data_port"),
 		},
 		{
-			name: "F27 EPSV to a closed port", arrange: func(b *site) { b.fake.On("EPSV", ftptest.PassivePort(closedPort(b.stack.t))) },
+			name: "F27 EPSV to a closed port", arrange: func(b *site) { b.fake.On("EPSV", ftptest.PassivePort(ftptest.ClosedPort(b.stack.t))) },
 			want: outcome{says: []string{"EPSV leads to no data connection: PASV is used"}},
 			heal: func(*site) {},
 		},

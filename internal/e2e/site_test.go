@@ -77,7 +77,7 @@ func (s *stack) addSiteWith(name, password string) *site {
 // addClosedSite adds a server that refuses connections.
 func (s *stack) addClosedSite(name string) *site {
 	s.t.Helper()
-	b := &site{stack: s, name: name, port: closedPort(s.t), configured: rand.Text()}
+	b := &site{stack: s, name: name, port: ftptest.ClosedPort(s.t), configured: rand.Text()}
 	s.sites = append(s.sites, b)
 	return b
 }

@@ -339,8 +339,7 @@ func TestF14AFixedCommandIsNotReplaced(t *testing.T) {
 	require.NoError(t, err)
 	b.pool.CloseServer(b.opt.Name)
 
-	closed, err := ftptest.ClosedPort()
-	require.NoError(t, err)
+	closed := ftptest.ClosedPort(t)
 	b.opt.Passive = ftpclient.PassiveEPSV
 	b.On("EPSV", ftptest.PassivePort(closed))
 	b.fails(t, b.wanted(path), v, ftpclient.ErrBroken, "connection refused")
@@ -356,8 +355,7 @@ func TestF14DataPortThatIsFiltered(t *testing.T) {
 	hole, err := ftptest.NewBlackhole()
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, hole.Close()) })
-	closed, err := ftptest.ClosedPort()
-	require.NoError(t, err)
+	closed := ftptest.ClosedPort(t)
 	for name, port := range map[string]int{"refuses": closed, "swallows": hole.Port()} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

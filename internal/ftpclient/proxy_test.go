@@ -314,8 +314,7 @@ func TestProxyThatIsMute(t *testing.T) {
 
 func TestProxyThatIsAway(t *testing.T) {
 	t.Parallel()
-	closed, err := ftptest.ClosedPort()
-	require.NoError(t, err)
+	closed := ftptest.ClosedPort(t)
 	eachProxy(t, func(t *testing.T, scheme ftpclient.ProxyScheme) {
 		b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
 		b.opt.Proxy = ftpclient.Proxy{Scheme: scheme, Host: "127.0.0.1", Port: closed}

@@ -131,9 +131,8 @@ func TestTLSOfTheControlConnection(t *testing.T) {
 }
 
 func TestCauses(t *testing.T) {
-	port, err := ftptest.ClosedPort()
-	require.NoError(t, err)
-	_, err = ftpclient.Dial(ctx, optionsFor(port))
+	port := ftptest.ClosedPort(t)
+	_, err := ftpclient.Dial(ctx, optionsFor(port))
 	require.ErrorContains(t, ftpclient.Cause(err), "refused")
 	assert.False(t, ftpclient.IsDataConnection(err))
 

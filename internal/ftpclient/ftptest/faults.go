@@ -2,11 +2,13 @@ package ftptest
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"testing"
 	"time"
+
+	"talon/internal/devstack"
 )
 
 // Mute never answers. The session goes on with the next command.
@@ -230,16 +232,22 @@ func PassiveHost(ip string) Reaction {
 	}
 }
 
-// PassivePort answers EPSV with a port that the server has not opened: 22, ClosedPort(), or that of a Blackhole.
+// PassivePort answers EPSV with a port that the server has not opened: 22, a ClosedPort, or that of a Blackhole.
 func PassivePort(port int) Reaction {
 	return Named("passive port", Say(fmt.Sprintf("229 Entering Extended Passive Mode (|||%d|)", port)))
 }
 
-// ClosedPort is a port of 127.0.0.1 that refused connections a moment ago.
-func ClosedPort() (int, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+// ClosedPort is a port of 127.0.0.1 that refuses connections until the test ends, and that nobody else can get until then.
+func ClosedPort(t testing.TB) int {
+	t.Helper()
+	held, err := devstack.HoldClosedPort()
 	if err != nil {
-		return 0, err
+		t.Fatal(err)
 	}
-	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+	t.Cleanup(func() {
+		if err := held.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return held.Port()
 }

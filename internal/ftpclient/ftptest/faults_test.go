@@ -271,9 +271,7 @@ func TestPassivePorts(t *testing.T) {
 	s.On("EPSV", ftptest.PassivePort(22))
 	w.say("EPSV", "229 Entering Extended Passive Mode (|||22|)")
 
-	closed, err := ftptest.ClosedPort()
-	require.NoError(t, err)
-	_, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", closed))
+	_, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", ftptest.ClosedPort(t)))
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 
 	hole, err := ftptest.NewBlackhole()
