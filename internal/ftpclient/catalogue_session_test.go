@@ -189,9 +189,10 @@ func TestF09NoConnection(t *testing.T) {
 		t.Parallel()
 		eachMode(t, func(t *testing.T, b *bed) {
 			b.put(path, size)
-			b.Stop()
+			open := b.opt.Port
+			b.opt.Port = ftptest.ClosedPort(t)
 			b.failed(t, b.dialling(ctx), ftpclient.ErrUnreachable, "connection refused")
-			require.NoError(t, b.Restart())
+			b.opt.Port = open
 			b.collects(t, path)
 		})
 	})
@@ -352,34 +353,40 @@ func TestF14AFixedCommandIsNotReplaced(t *testing.T) {
 // TestF14DataPortThatIsFiltered: a firewall that knows PASV, but not EPSV.
 func TestF14DataPortThatIsFiltered(t *testing.T) {
 	t.Parallel()
-	hole, err := ftptest.NewBlackhole()
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, hole.Close()) })
-	closed := ftptest.ClosedPort(t)
-	for name, port := range map[string]int{"refuses": closed, "swallows": hole.Port()} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			eachMode(t, func(t *testing.T, b *bed) {
-				b.put(path, size)
-				b.hasty()
-				b.On("EPSV", ftptest.PassivePort(port))
-				b.collects(t, path)
-				assert.Equal(t, ftpclient.PassivePASV, b.pool.Behaviour(b.opt.Name).Passive)
-				assert.Equal(t, 2, b.Connections())
-				b.pool.CloseServer(b.opt.Name)
-				b.collects(t, path)
-				assert.Equal(t, 1, b.Commands("EPSV"), "the next session does not try it")
+	t.Run("refuses", func(t *testing.T) {
+		t.Parallel()
+		eachMode(t, func(t *testing.T, b *bed) { b.adaptsToPASV(t, ftptest.ClosedPort(t)) })
+	})
+	t.Run("swallows", func(t *testing.T) {
+		t.Parallel()
+		hole, err := ftptest.NewBlackhole()
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, hole.Close()) })
+		b := newBed(t, ftpclient.TLSNone, ftptest.Options{})
+		b.hasty()
+		b.adaptsToPASV(t, hole.Port())
+	})
+}
 
-				b.On("PASV", say("502 Not any more."))
-				_, _, err := b.fetch(b.wanted(path))
-				b.failed(t, err, ftpclient.ErrProtocol, "502 Not any more.")
-				b.Off("EPSV")
-				b.collects(t, path) // by EPSV, since what was learned is forgotten
-				assert.Equal(t, 2, b.Commands("EPSV"))
-				assert.Equal(t, ftpclient.PassiveAuto, b.pool.Behaviour(b.opt.Name).Passive)
-			})
-		})
-	}
+// adaptsToPASV where EPSV names a port on which nobody answers, and to EPSV again where PASV is no longer known.
+func (b *bed) adaptsToPASV(t *testing.T, port int) {
+	t.Helper()
+	b.put(path, size)
+	b.On("EPSV", ftptest.PassivePort(port))
+	b.collects(t, path)
+	assert.Equal(t, ftpclient.PassivePASV, b.pool.Behaviour(b.opt.Name).Passive)
+	assert.Equal(t, 2, b.Connections())
+	b.pool.CloseServer(b.opt.Name)
+	b.collects(t, path)
+	assert.Equal(t, 1, b.Commands("EPSV"), "the next session does not try it")
+
+	b.On("PASV", say("502 Not any more."))
+	_, _, err := b.fetch(b.wanted(path))
+	b.failed(t, err, ftpclient.ErrProtocol, "502 Not any more.")
+	b.Off("EPSV")
+	b.collects(t, path) // by EPSV, since what was learned is forgotten
+	assert.Equal(t, 2, b.Commands("EPSV"))
+	assert.Equal(t, ftpclient.PassiveAuto, b.pool.Behaviour(b.opt.Name).Passive)
 }
 
 // TestF14UTF8IsOptional: some servers announce it in FEAT and refuse to be told.

@@ -32,7 +32,7 @@ const (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	_ = flag.Set("test.parallel", "16") // most of the time these tests wait
+	_ = flag.Set("test.parallel", "8") // most of the time these tests wait
 	goleak.VerifyTestMain(m)
 }
 
