@@ -15,6 +15,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 	"talon/internal/ftpservers"
 )
 
@@ -36,10 +37,10 @@ func (s *stack) addBranches() []branch {
 		s.t.Skip(err)
 	}
 	s.t.Log(install.Versions())
-	authority, err := ftpservers.NewAuthority()
+	authority, err := ftptest.NewAuthority()
 	require.NoError(s.t, err)
 	ca := filepath.Join(s.dir, "ca.pem")
-	require.NoError(s.t, os.WriteFile(ca, authority.PEM(), 0o644))
+	require.NoError(s.t, os.WriteFile(ca, authority.CertPEM, 0o644))
 	var branches []branch
 	for _, kind := range ftpservers.Kinds {
 		for _, mode := range []ftpclient.TLSMode{ftpclient.TLSNone, ftpclient.TLSExplicit, ftpclient.TLSImplicit} {

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 	"talon/internal/ftpservers"
 )
 
@@ -79,7 +80,7 @@ func onEach(t *testing.T, settings ftpservers.Options, test func(*testing.T, tar
 
 func start(t *testing.T, install *ftpservers.Installation, settings ftpservers.Options) target {
 	t.Helper()
-	authority, err := ftpservers.NewAuthority()
+	authority, err := ftptest.NewAuthority()
 	require.NoError(t, err)
 	settings.Authority = authority
 	server, err := install.Start(t.Context(), settings)

@@ -19,6 +19,7 @@ import (
 
 	"talon/internal/devstack"
 	"talon/internal/ftpclient"
+	"talon/internal/ftpclient/ftptest"
 )
 
 const (
@@ -42,7 +43,7 @@ type Options struct {
 	// TLS: with explicit and implicit TLS, nothing is served in clear, and data connections must resume the session of the
 	// control connection where the server knows such a rule (vsftpd, proftpd).
 	TLS       ftpclient.TLSMode
-	Authority *Authority // issues the server's certificate, with TLS
+	Authority *ftptest.Authority // issues the server's certificate, with TLS
 	// MaxSessions is how many sessions one client may have, 0 for the server's own limit.
 	MaxSessions int
 }
@@ -105,7 +106,7 @@ func (s *Server) prepare() error {
 		}
 	}
 	if s.secure() {
-		return s.opts.Authority.issue(s.file("server.pem"))
+		return s.certify(s.file("server.pem"))
 	}
 	return nil
 }
@@ -252,4 +253,13 @@ func passwordHash(password string) (string, error) {
 		return "", fmt.Errorf("hash of the password: %q: %w", hash, err)
 	}
 	return string(hash), nil
+}
+
+// certify writes a file with a key and its certificate for 127.0.0.1.
+func (s *Server) certify(file string) error {
+	identity, err := s.opts.Authority.Valid()
+	if err != nil {
+		return fmt.Errorf("certificate of the server: %w", err)
+	}
+	return os.WriteFile(file, slices.Concat(identity.KeyPEM, identity.CertPEM), 0o600)
 }
