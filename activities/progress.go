@@ -96,12 +96,17 @@ func (p *progress) watch(staged *warehouse.StagedFile) {
 	p.staged, p.checkpoint.Staged = staged, nil
 }
 
-// takeOver returns what an earlier attempt left to continue, nil if there is nothing, or if it was taken over before.
+// takeOver returns what was left to continue, by an earlier attempt or by this one on a connection that turned out to be dead; nil if there
+// is nothing, or if it was taken over before.
 func (p *progress) takeOver() *warehouse.Mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	left := p.checkpoint.Staged
-	p.checkpoint.Staged = nil
+	if p.staged != nil {
+		mark := p.staged.Mark()
+		left = &mark
+	}
+	p.staged, p.checkpoint.Staged = nil, nil
 	return left
 }
 

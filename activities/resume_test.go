@@ -78,6 +78,19 @@ func TestDownloadContinuesWithAnotherWorker(t *testing.T) {
 	assert.Positive(t, branch.Retrievals(large)[1].Offset)
 }
 
+// TestDownloadContinuesAfterADeadConnection: the pool then tries once more, on a fresh one, and what is here must not be lost by that.
+func TestDownloadContinuesAfterADeadConnection(t *testing.T) {
+	s, branch := newScripted(t, ftptest.Options{}, "")
+	content, in := putLarge(s, branch)
+	broken(s, branch, in)
+	s.list(run1)
+	require.Equal(t, 1, s.tiger.Pool.IdleLen(in.Server))
+	branch.HangUp()
+	assert.Equal(t, sha(content), do(s, s.tiger.DownloadFile, in).SHA256)
+	transfers := branch.Retrievals(large)
+	assert.Positive(t, transfers[len(transfers)-1].Offset)
+}
+
 // TestDownloadBeginsAnew: where it cannot be proven that the file is continued, it is fetched from its beginning.
 func TestDownloadBeginsAnew(t *testing.T) {
 	for name, spoil := range map[string]func(s *site, branch *ftptest.Server, staged string){

@@ -255,6 +255,24 @@ func TestAfterRename(t *testing.T) {
 	assert.Equal(t, Books{Listed: 1, Excluded: 2, Deferred: 1}, s.list("collect/wednesday").Books)
 }
 
+// TestSharedMarker: a marker of two files stays until both are here.
+func TestSharedMarker(t *testing.T) {
+	s, branch := newScripted(t, ftptest.Options{}, `, after: delete, done_marker: "{stem}.ok"`)
+	branch.Put("/outgoing/a.csv", []byte("alpha"), written)
+	branch.Put("/outgoing/a.txt", []byte("about alpha"), written)
+	branch.Put("/outgoing/a.ok", nil, written)
+	page := s.list(run1)
+	require.Len(t, page.Files, 2)
+	outcomes := s.download(run1, FilePage{Files: page.Files[:1]})
+	outcomes = append(outcomes, FileOutcome{ID: page.Files[1].ID, State: "failed", Reason: "file_busy"})
+	do(s, s.tiger.CommitServer, s.commitInput(run1, outcomes))
+	assert.ElementsMatch(t, []string{"/outgoing/" + page.Files[1].Name, "/outgoing/a.ok"}, slices.Collect(maps.Keys(branch.Files())))
+
+	s.collect(run2)
+	assert.Len(t, s.zip(), 2)
+	assert.Empty(t, branch.Files())
+}
+
 func branchFile(name string) string { return branch + "/" + name }
 
 // TestRemoteActionsThatFailAreReported: nothing is lost by them, but somebody must grant the right.

@@ -6,7 +6,11 @@ import (
 	"fmt"
 )
 
-const remoteActionsQuery = `SELECT id, raw_path, marker, remote_action, size, mtime, precision FROM files
+// A marker may stand for several files ("{stem}.ok"). It stays for as long as one of them is still to be collected: without it that one would
+// wait for ever. Its own action removes it then.
+const remoteActionsQuery = `SELECT id, raw_path, CASE WHEN marker <> x'' AND EXISTS (SELECT 1 FROM entries o
+WHERE o.listing_id = (SELECT listing_id FROM entries WHERE id = files.entry_id) AND o.marker = files.marker AND o.marker <> x''
+AND o.state <> 'collected') THEN x'' ELSE marker END, remote_action, size, mtime, precision FROM files
 WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`
 
 // RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.

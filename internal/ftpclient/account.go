@@ -162,8 +162,11 @@ func (a *account) failed(p *Pool, opt Options, began time.Time, err error) (wait
 	switch {
 	case errors.Is(err, ErrBusy):
 		a.room, a.growAt = max(a.open, 1), p.now().Add(growAfter)
+		if a.open == 0 {
+			return false // it has no room for anybody, which says nothing about how many sessions it allows us
+		}
 		a.memory.learn(func(b *Behaviour) { b.Sessions = a.room })
-		return a.open > 0
+		return true
 	case errors.Is(err, ErrLoginRefused), errors.Is(err, ErrUntrusted), errors.Is(err, ErrNoTLS):
 		a.park(opt, err)
 	case (errors.Is(err, ErrUnreachable) || errors.Is(err, ErrProtocol)) && !began.Before(a.lastFailed):

@@ -178,6 +178,7 @@ func TestF10NoRoomAtAll(t *testing.T) {
 		b.Off("greeting")
 		b.collects(t, path)
 		assert.False(t, ftpclient.IsParked(b.dialling(ctx)))
+		assert.Zero(t, b.pool.Behaviour(b.opt.Name).Sessions, "that says nothing of how many there may be")
 	})
 }
 

@@ -7,6 +7,7 @@ ALTER TABLE listings ADD COLUMN adopted INTEGER NOT NULL DEFAULT 0; -- part of u
 CREATE INDEX listings_of_server ON listings (server);
 
 ALTER TABLE entries ADD COLUMN marker BLOB NOT NULL DEFAULT x''; -- raw path of the done-marker beside the file
+CREATE INDEX entries_by_marker ON entries (listing_id, marker) WHERE marker <> x'';
 ALTER TABLE entries ADD COLUMN planned INTEGER NOT NULL DEFAULT 1; -- 0 only within a plan: not yet found in the new listing
 
 -- A CHECK cannot be altered, and the table cannot be rebuilt where other tables refer to it. So a new column takes the place of the old
