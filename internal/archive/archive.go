@@ -4,6 +4,7 @@ package archive
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -13,24 +14,29 @@ type Reason string
 // Reasons. They are part of the result format: never rename one.
 const (
 	ReasonNone              Reason = ""
-	ReasonCorrupt           Reason = "corrupt"            // the decoder found contents that cannot be
-	ReasonTruncated         Reason = "truncated"          // the archive ends too early
-	ReasonEncrypted         Reason = "encrypted"          // needs a password
-	ReasonUnsupportedMethod Reason = "unsupported_method" // a compression method no decoder here knows
-	ReasonUnrecognised      Reason = "unrecognised"       // named like an archive, but its content is none
-	ReasonMissingVolume     Reason = "missing_volume"     // part of a set of volumes
-	ReasonTrailingData      Reason = "trailing_data"      // warning: everything was read, bytes are left over
-	ReasonUnsafeName        Reason = "unsafe_name"        // see pathname.Clean
-	ReasonSkippedSpecial    Reason = "skipped_special"    // link, device, FIFO or socket: never created
-	ReasonLimitDepth        Reason = "limit_depth"        // an archive too deep is kept as a plain file
-	ReasonLimitEntries      Reason = "limit_entries"      //
-	ReasonLimitBytes        Reason = "limit_bytes"        // output of the whole tree
-	ReasonLimitFileBytes    Reason = "limit_file_bytes"   // output of one file
-	ReasonLimitRatio        Reason = "limit_ratio"        // output against top-level input
-	ReasonLimitDictionary   Reason = "limit_dictionary"   // needs a larger decoder window than allowed
-	ReasonSelfContaining    Reason = "self_containing"    // same SHA-256 as an archive it lies in
-	ReasonPartial           Reason = "partial"            // some entries are missing; the refusals say which
-	ReasonNestedFailed      Reason = "nested_failed"      // this layer is whole, one inside it is not
+	ReasonCorrupt           Reason = "corrupt"             // the decoder found contents that cannot be
+	ReasonTruncated         Reason = "truncated"           // the archive ends too early
+	ReasonEncrypted         Reason = "encrypted"           // needs a password
+	ReasonUnsupportedMethod Reason = "unsupported_method"  // a compression method no decoder here knows
+	ReasonUnrecognised      Reason = "unrecognised"        // named like an archive, but its content is none
+	ReasonMissingVolume     Reason = "missing_volume"      // part of a set of volumes
+	ReasonTrailingData      Reason = "trailing_data"       // warning: everything was read, bytes are left over
+	ReasonUnsafeName        Reason = "unsafe_name"         // see pathname.Clean
+	ReasonSkippedSpecial    Reason = "skipped_special"     // link, device, FIFO or socket: never created
+	ReasonLimitDepth        Reason = "limit_depth"         // an archive too deep is kept as a plain file
+	ReasonLimitEntries      Reason = "limit_entries"       //
+	ReasonLimitBytes        Reason = "limit_bytes"         // output of the whole tree
+	ReasonLimitFileBytes    Reason = "limit_file_bytes"    // output of one file
+	ReasonLimitRatio        Reason = "limit_ratio"         // output against top-level input
+	ReasonLimitDictionary   Reason = "limit_dictionary"    // needs a larger decoder window than allowed
+	ReasonLimitMemory       Reason = "limit_memory"        // the decoder asked for more memory than allowed
+	ReasonLimitSpace        Reason = "limit_free_space"    // the destination has less free space than must remain
+	ReasonTimeout           Reason = "timeout"             // took longer than allowed, or made no progress
+	ReasonCrashed           Reason = "crashed"             // the process that decoded it died
+	ReasonOverlap           Reason = "overlapping_entries" // of a zip archive: shares its bytes with another entry
+	ReasonSelfContaining    Reason = "self_containing"     // same SHA-256 as an archive it lies in
+	ReasonPartial           Reason = "partial"             // some entries are missing; the refusals say which
+	ReasonNestedFailed      Reason = "nested_failed"       // this layer is whole, one inside it is not
 )
 
 // ErrDestination wraps every failure of the destination (disk full, permissions): the archive may be fine, so the caller
@@ -51,19 +57,46 @@ type Limits struct {
 	Ratio           int64 `json:"ratio,omitempty" yaml:"ratio"`                       // tree output : top-level input; default 200
 	RatioArmedAt    int64 `json:"ratio_armed_at,omitempty" yaml:"ratio_armed_at"`     // bytes of output before Ratio counts; default 64 MiB
 	DictionaryBytes int64 `json:"dictionary_bytes,omitempty" yaml:"dictionary_bytes"` // decoder windows and dictionaries; default 256 MiB
+	// FreeSpace is how many bytes of the destination's file system must remain free; default 1 GiB, at most a tenth of it.
+	FreeSpace int64 `json:"free_space,omitempty" yaml:"free_space"`
+	// LayerTime and TreeTime bound the decoding of one layer (5 minutes) and of everything (30 minutes). IdleTime is how long a
+	// decoder may go on without reading, writing or finishing anything (60 seconds), and MemoryBytes how much memory decoding
+	// may take (1 GiB): these two can be enforced only from outside of the process, see package sandbox.
+	LayerTime   time.Duration `json:"layer_time,omitempty" yaml:"layer_time"`
+	TreeTime    time.Duration `json:"tree_time,omitempty" yaml:"tree_time"`
+	IdleTime    time.Duration `json:"idle_time,omitempty" yaml:"idle_time"`
+	MemoryBytes int64         `json:"memory_bytes,omitempty" yaml:"memory_bytes"`
+}
+
+// Watcher is told what an extraction is doing, so that somebody outside can tell a hang from hard work and knows what was
+// being decoded when the process died. Calls may come from several goroutines at once.
+type Watcher interface {
+	Opened(layer string)         // before the first byte of the layer is decoded
+	Closed(layer string)         // it is decoded; what lies in it comes later
+	Progress(bytes, steps int64) // several times a second: bytes written so far; steps grows with all that happens
 }
 
 // Request names one archive and where its contents go.
 type Request struct {
 	Archive string // path of the archive file
-	Name    string // how the report calls it, e.g. "branch-001/a.zip"; "" = base name of Archive
-	Dest    string // existing, empty directory that the contents are written below
-	Limits  Limits
+	// Volumes are the paths of the further volumes, in their order, where Archive is the first one of a set.
+	Volumes []string
+	// Open, if set, opens Archive and Volumes in place of os.Open: for a process that may not open them itself.
+	Open   func(path string) (*os.File, error)
+	Name   string // how the report calls it, e.g. "branch-001/a.zip"; "" = base name of Archive
+	Dest   string // existing, empty directory that the contents are written below; not to be looked into before Extract returns
+	Limits Limits
 	// Passwords and Encodings are tried in order (entry names that are not UTF-8: the first encoding that decodes them).
 	Passwords []string
 	Encodings []string
-	// Progress, if set, is called from time to time with the bytes written so far; it must be quick.
+	// Parallel is how many goroutines decode and write at most; 0 = one for each core. With 1, layers are decoded one at a time.
+	Parallel int
+	// Avoid holds the rows of layers that are not to be opened, because an earlier attempt died of them; they are kept as files.
+	Avoid map[string]Layer
+	// Progress, if set, is called from time to time with the bytes written so far, never twice at once; it must be quick.
 	Progress func(bytes int64)
+	// Watch, if set, is told more.
+	Watch Watcher
 }
 
 // Layer is the account of one archive: the top-level one or one inside another.

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path"
 	"time"
@@ -30,40 +31,71 @@ type entry struct {
 	open    func() (io.ReadCloser, error)
 }
 
-// copyChunk is how many bytes are copied between two looks at the context and the limits.
-const copyChunk = 128 << 10
+// member is an entry that was counted: a file that has its path, or a refusal. Until its layer is settled it belongs to
+// the goroutine that reads or writes it.
+type member struct {
+	file      File
+	name      string // printable
+	raw       string
+	candidate bool  // it is an archive itself
+	refused   error // why it is not there
+}
 
 // take writes one entry, or refuses it. An error ends the layer: a limit, or what ends the whole extraction.
 func (x *extraction) take(ctx context.Context, n *layer, e entry) error {
-	if err := ctx.Err(); err != nil {
+	m, err := x.admit(ctx, n, e)
+	if m == nil || err != nil {
 		return err
+	}
+	return x.keep(ctx, m, x.receive(ctx, m, x.opener(n, e), x.later(n)))
+}
+
+// admit counts an entry and gives it its path. There is no member for what needs no reading: a directory, or an entry that
+// is refused at once.
+func (x *extraction) admit(ctx context.Context, n *layer, e entry) (*member, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	if e.text == "" {
 		e.text = x.names.decode(e.name)
 	}
 	if e.kind == directory && isRoot(e.text) {
-		return nil
+		return nil, nil
 	}
+	m := &member{name: printable(e.text), raw: e.name}
 	n.entries++
 	err := x.budget.entry(n.entries)
 	if err == nil {
-		err = x.write(ctx, n, e)
+		err = x.locate(n, e, m)
 	}
-	x.budget.tell(1)
-	if err == nil {
+	if e.kind != directory || err != nil {
+		n.members = append(n.members, m)
+	}
+	if e.kind == directory || err != nil {
+		return nil, x.keep(ctx, m, err)
+	}
+	return m, nil
+}
+
+// keep notes in the member why it could not be had, unless that is no matter of the member alone, and returns what ends
+// the layer.
+func (x *extraction) keep(ctx context.Context, m *member, err error) error {
+	switch {
+	case err == nil:
 		return nil
-	}
-	if ctx.Err() != nil || isDestination(err) {
+	case ctx.Err() != nil || isDestination(err):
+		m.refused = err // not there, whatever becomes of the layer
 		return err
 	}
-	x.refuse(n, e, err)
+	m.refused = err
 	if isLimit(err) {
 		return err
 	}
 	return nil
 }
 
-func (x *extraction) write(ctx context.Context, n *layer, e entry) error {
+// locate gives an entry its path, or says why it is refused.
+func (x *extraction) locate(n *layer, e entry, m *member) error {
 	rel, err := clean(e.text)
 	if err != nil {
 		return err
@@ -71,120 +103,102 @@ func (x *extraction) write(ctx context.Context, n *layer, e entry) error {
 	if len(path.Join(n.base, rel)) > pathname.MaxPath {
 		return fault(ReasonUnsafeName, "the path would be longer than %d bytes", pathname.MaxPath)
 	}
-	switch e.kind {
-	case directory:
+	switch {
+	case e.kind == directory:
 		_, err := x.directory(n, rel)
 		return err
-	case special:
+	case e.kind == special:
 		return fault(ReasonSkippedSpecial, "neither a file nor a directory")
-	case link:
-		e.open = func() (io.ReadCloser, error) { return x.linked(n, e.target) }
-	}
-	if e.refuse != nil {
+	case e.refuse != nil:
 		return e.refuse
 	}
-	draft, err := x.read(ctx, e.open)
+	dir, err := x.directory(n, path.Dir(rel))
 	if err != nil {
 		return err
 	}
-	return x.place(n, e, rel, draft)
+	x.place(n, m, path.Join(dir, path.Base(rel)), e.modTime)
+	if n.placed == nil {
+		n.placed = map[string]*member{}
+	}
+	n.placed[rel] = m
+	return nil
+}
+
+// place gives a member the first free version of a path.
+func (x *extraction) place(n *layer, m *member, at string, modTime time.Time) {
+	m.file = File{Path: x.out.claim(at), Layer: n.key, ModTime: sensibleTime(modTime, n.modTime)}
+	if m.raw != n.inside(m.file.Path) {
+		m.file.RawName = []byte(m.raw)
+	}
+}
+
+// opener returns how the content of an entry is opened.
+func (x *extraction) opener(n *layer, e entry) func() (io.ReadCloser, error) {
+	if e.kind == link {
+		return func() (io.ReadCloser, error) { return x.linked(n, e.target) }
+	}
+	return e.open
 }
 
 // linked opens the entry that a hard link means: links become copies, for nothing in the destination is to depend on
 // anything else in it.
 func (x *extraction) linked(n *layer, target string) (io.ReadCloser, error) {
+	n.writing.Wait()
 	rel, err := clean(x.names.decode(target))
 	placed, ok := n.placed[rel]
-	if err != nil || !ok {
+	if err != nil || !ok || placed.refused != nil || placed.file.SHA256 == "" {
 		return nil, fault(ReasonSkippedSpecial, "a link to %q, which did not come before it in the archive", printable(target))
 	}
-	file, err := x.out.root.Open(placed)
+	file, err := x.out.root.Open(placed.file.Path)
 	if err != nil {
 		return nil, destinationError(err)
 	}
 	return file, nil
 }
 
-// read writes what open delivers into a draft, until its end, where the decoders check their checksums.
-func (x *extraction) read(ctx context.Context, open func() (io.ReadCloser, error)) (_ *draft, err error) {
+// receive reads the content of an entry to its end, where the decoders check their checksums, and hands it on: what fits
+// into one buffer to put, more than that to a goroutine which writes while this one reads.
+func (x *extraction) receive(ctx context.Context, m *member, open func() (io.ReadCloser, error), put putter) (err error) {
 	defer shield(&err)
 	opened, err := open()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r := shielded{opened}
 	defer r.Close()
-	d, err := x.out.create()
-	if err != nil {
-		return nil, err
+	buffer := x.buffers.get()
+	count, err := x.fill(ctx, m, buffer, r)
+	switch {
+	case errors.Is(err, io.EOF):
+		return put(m, buffer, count)
+	case err == nil:
+		return x.stream(ctx, m, r, buffer)
+	default:
+		x.buffers.put(buffer)
+		return err
 	}
-	if err := x.fill(ctx, d, r); err != nil {
-		d.discard()
-		return nil, err
-	}
-	return d, nil
 }
 
-func (x *extraction) fill(ctx context.Context, d *draft, r io.Reader) error {
-	for idle := 0; idle < 100; {
+// fill reads until the buffer is full, or to the end: io.EOF. What it returns has been counted.
+func (x *extraction) fill(ctx context.Context, m *member, buffer []byte, r io.Reader) (int, error) {
+	const patience = 100 // reads that bring nothing
+	count := 0
+	for idle := 0; idle < patience; idle++ {
 		if err := ctx.Err(); err != nil {
-			return err
+			return count, err
 		}
-		count, err := r.Read(x.buffer)
-		idle++
-		if count > 0 {
+		got, err := r.Read(buffer[count:])
+		if got > 0 {
 			idle = 0
-			if err := x.budget.write(d.size, int64(count)); err != nil {
-				return err
+			count += got
+			if err := x.budget.write(m.file.Size, int64(got)); err != nil {
+				return count, err
 			}
-			if _, err := d.Write(x.buffer[:count]); err != nil {
-				return err
-			}
+			m.file.Size += int64(got)
 		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
+		if err != nil || count == len(buffer) {
+			return count, err
 		}
 	}
-	return io.ErrNoProgress
-}
-
-// place gives a draft its path; rel is the clean name of the entry.
-func (x *extraction) place(n *layer, e entry, rel string, d *draft) error {
-	dir, err := x.directory(n, path.Dir(rel))
-	if err != nil {
-		d.discard()
-		return err
-	}
-	file, err := d.commit(path.Join(dir, path.Base(rel)), sensibleTime(e.modTime, n.modTime))
-	if err != nil {
-		return err
-	}
-	file.Layer = n.key
-	if inside := n.inside(file.Path); e.name != inside {
-		file.RawName = []byte(e.name)
-	}
-	if n.placed == nil {
-		n.placed = map[string]string{}
-	}
-	n.placed[rel] = file.Path
-	n.files = append(n.files, file)
-	return nil
-}
-
-// refuse reports an entry that was not written.
-func (x *extraction) refuse(n *layer, e entry, err error) {
-	refusal := Refusal{Layer: n.key, Name: printable(e.text)}
-	refusal.Reason, refusal.Detail = reasonOf(err)
-	if refusal.Name != e.name {
-		refusal.RawName = []byte(e.name)
-	}
-	if n.refusals == 0 {
-		n.refusedFor = refusal.Reason
-	}
-	n.mixed = n.mixed || refusal.Reason != n.refusedFor
-	n.refusals++
-	x.report.Refused = append(x.report.Refused, refusal)
+	return count, io.ErrNoProgress
 }

@@ -2,10 +2,16 @@ package archive
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
+	"runtime"
+	"sync"
+	"time"
 
 	"talon/internal/pathname"
 )
@@ -13,6 +19,9 @@ import (
 // Extract opens the archive and everything inside it (recursively) below req.Dest. What is wrong with the contents is in
 // the Report; an error is returned only when the context is done, for ErrDestination, for ErrSource and for a request
 // that makes no sense. Nothing temporary remains in req.Dest, whatever the outcome.
+//
+// A decoder that meets hostile contents may take all memory or never return: see package sandbox, which runs this function
+// in processes of its own.
 func Extract(ctx context.Context, req Request) (Report, error) {
 	if req.Archive == "" || req.Dest == "" {
 		return newReport(req.Name), errors.New("an archive and a destination are needed")
@@ -25,7 +34,10 @@ func Extract(ctx context.Context, req Request) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	file, err := os.Open(req.Archive)
+	if req.Open == nil {
+		req.Open = os.Open
+	}
+	file, err := req.Open(req.Archive)
 	if err != nil {
 		return report, fmt.Errorf("%w: %w", ErrSource, err)
 	}
@@ -39,15 +51,10 @@ func Extract(ctx context.Context, req Request) (Report, error) {
 		return report, err
 	}
 	defer out.close()
-
-	limits := req.Limits.WithDefaults()
-	x := &extraction{
-		limits: limits, passwords: req.Passwords, names: names, top: src, out: out, report: &report,
-		budget: budget{limits: limits, input: src.size, progress: req.Progress},
-		buffer: make([]byte, copyChunk),
-	}
+	x := newExtraction(req, names, src, out, &report)
+	defer x.begin()()
 	top := &layer{key: req.Name, name: topName(req.Name), depth: 1, size: src.size, modTime: sensibleTime(src.modTime, src.modTime)}
-	_, err = x.open(ctx, top, src)
+	_, err = x.descend(ctx, top, src)
 	report.finish()
 	return report, err
 }
@@ -63,21 +70,101 @@ func topName(name string) string {
 
 // extraction is one call of Extract.
 type extraction struct {
-	limits    Limits
-	passwords []string
-	names     charsets
-	top       *source
-	out       *output
-	budget    budget
-	report    *Report
-	buffer    []byte
+	request Request
+	limits  Limits
+	names   charsets
+	topSum  func() (string, error) // SHA-256 of the top-level archive
+	out     *output
+	budget  *budget
+	buffers buffers
+	heavy   sync.Mutex    // held by decoders that may take much memory: one at a time
+	slots   chan struct{} // free places for more goroutines that decode
+	writers
+
+	mu     sync.Mutex // of report
+	report *Report
 }
 
-// open reads one layer, then the archives that lay in it: one decoder is at work at a time, and a plain file never loses
-// its name to something out of a nested archive. The error is one that ends the whole extraction.
+func newExtraction(req Request, names charsets, src *source, out *output, report *Report) *extraction {
+	limits := req.Limits.WithDefaults()
+	parallel := req.Parallel
+	if parallel <= 0 {
+		parallel = runtime.GOMAXPROCS(0)
+	}
+	x := &extraction{
+		request: req, limits: limits, names: names, out: out, report: report,
+		topSum: sync.OnceValues(func() (string, error) { return digest(src.reader()) }),
+		budget: &budget{
+			limits: limits, input: src.size, progress: req.Progress, end: time.Now().Add(limits.TreeTime),
+			freeSpace: func() (int64, error) { return out.free(limits.FreeSpace) },
+		},
+		buffers: newBuffers(parallel),
+		slots:   make(chan struct{}, parallel-1),
+	}
+	x.writers.start(parallel)
+	return x
+}
+
+// begin starts what runs beside the decoding, and returns the function that ends it.
+func (x *extraction) begin() (end func()) {
+	stop := make(chan struct{})
+	var told sync.WaitGroup
+	if x.request.Watch != nil {
+		told.Go(func() { x.tellWatcher(stop) })
+	}
+	return func() {
+		close(stop)
+		told.Wait()
+		x.writers.stop()
+	}
+}
+
+// tellEvery is how often a watcher hears of progress.
+const tellEvery = 250 * time.Millisecond
+
+func (x *extraction) tellWatcher(stop <-chan struct{}) {
+	ticker := time.NewTicker(tellEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+			x.request.Watch.Progress(x.budget.soFar())
+		}
+	}
+}
+
+// descend opens an archive, unless something speaks against it.
+func (x *extraction) descend(ctx context.Context, n *layer, src *source) (Layer, error) {
+	row, avoided := x.request.Avoid[n.key]
+	if !avoided {
+		obstacle, err := x.obstacle(n)
+		if err != nil {
+			return Layer{}, err
+		}
+		if obstacle == nil {
+			return x.open(ctx, n, src)
+		}
+		row.Result = 1
+		row.Reason, row.Detail = reasonOf(obstacle)
+	}
+	x.enter(n.key, row)
+	return row, nil
+}
+
+// enter writes a layer's row into the report.
+func (x *extraction) enter(key string, row Layer) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.report.Layers[key] = row
+}
+
+// open reads one layer, then the archives that lay in it: a plain file never loses its name to something out of a nested
+// archive. The error is one that ends the whole extraction.
 func (x *extraction) open(ctx context.Context, n *layer, src *source) (Layer, error) {
-	err := x.unpack(ctx, n, src)
-	if fatal := fatal(ctx, n, src, err); fatal != nil {
+	err := x.decode(ctx, n, src)
+	if fatal := x.fatal(ctx, n, src, err); fatal != nil {
 		return Layer{}, fatal
 	}
 	if err != nil {
@@ -86,19 +173,41 @@ func (x *extraction) open(ctx context.Context, n *layer, src *source) (Layer, er
 	if n.reason == ReasonTruncated && isFirstVolume(n.name) {
 		n.reason = ReasonMissingVolume
 	}
-	if n.ownsBase && len(n.files) == 0 && n.missing() {
-		if err := x.out.remove(n.base); err != nil {
+	x.settle(n, err)
+	if n.ownsBase && n.had == 0 && n.missing() {
+		if err := x.out.removeEmptyDir(n.base); err != nil {
 			return Layer{}, err
 		}
 	}
-	for _, file := range n.files {
-		if err := x.visit(ctx, n, file); err != nil {
-			return Layer{}, err
-		}
+	if err := x.nested(ctx, n); err != nil {
+		return Layer{}, err
 	}
 	row := n.account()
-	x.report.Layers[n.key] = row
+	x.enter(n.key, row)
 	return row, nil
+}
+
+// decode unpacks a layer within its time, and returns when all of it is written.
+func (x *extraction) decode(ctx context.Context, n *layer, src *source) error {
+	if x.request.Watch != nil {
+		x.request.Watch.Opened(n.key)
+		defer x.request.Watch.Closed(n.key)
+	}
+	deadline := time.Now().Add(x.limits.LayerTime)
+	if x.budget.end.Before(deadline) {
+		deadline = x.budget.end
+	}
+	timed, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	src.use(timed, &x.budget.steps)
+	defer src.use(ctx, &x.budget.steps)
+	err := x.unpack(timed, n, src)
+	n.writing.Wait()
+	x.budget.tell()
+	if timed.Err() != nil && ctx.Err() == nil && err != nil {
+		return x.budget.late()
+	}
+	return err
 }
 
 // unpack hands the layer to the reader of its format. The error says why the layer could not be read to its end.
@@ -122,60 +231,29 @@ func (x *extraction) unpack(ctx context.Context, n *layer, src *source) (err err
 	}
 }
 
-// visit decides what a file of the layer n is, and opens it if it is an archive. An archive that was had to its last
-// entry is not kept.
-func (x *extraction) visit(ctx context.Context, n *layer, file File) error {
-	opened, err := x.out.root.Open(file.Path)
-	if err != nil {
-		return destinationError(err)
+// settle divides the members of a layer that was decoded into files and refusals. What ended the layer is also the reason of
+// those that it did not come to.
+func (x *extraction) settle(n *layer, end error) {
+	var refused []Refusal
+	for _, m := range n.members {
+		if m.refused == nil && m.file.SHA256 == "" {
+			m.refused = end
+		}
+		if m.refused != nil {
+			refused = append(refused, n.refuse(m))
+			continue
+		}
+		n.had++
 	}
-	defer opened.Close()
-	src, err := newSource(ctx, opened)
-	if err != nil {
-		return destinationError(err)
-	}
-	child := n.child(file)
-	candidate := IsCandidate(child.name, src, src.size)
-	if fatal := fatal(ctx, child, src, nil); fatal != nil {
-		return fatal
-	}
-	if !candidate {
-		n.plain++
-		x.report.Files = append(x.report.Files, file)
-		return nil
-	}
-	n.archives++
-	row, err := x.descend(ctx, child, src)
-	if err != nil {
-		return err
-	}
-	n.nestedFailed = n.nestedFailed || row.Result != 0
-	if row.Result == 0 || row.Reason == ReasonNestedFailed {
-		return x.out.remove(file.Path)
-	}
-	x.report.Files = append(x.report.Files, file)
-	return nil
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.report.Refused = append(x.report.Refused, refused...)
 }
 
-// descend opens a nested archive, unless something speaks against it.
-func (x *extraction) descend(ctx context.Context, n *layer, src *source) (Layer, error) {
-	obstacle, err := x.obstacle(n)
-	if err != nil {
-		return Layer{}, err
-	}
-	if obstacle == nil {
-		return x.open(ctx, n, src)
-	}
-	row := Layer{Result: 1}
-	row.Reason, row.Detail = reasonOf(obstacle)
-	x.report.Layers[n.key] = row
-	return row, nil
-}
-
-// obstacle says why a nested archive is not opened, if something forbids it.
+// obstacle says why an archive is not opened, if something forbids it.
 func (x *extraction) obstacle(n *layer) (obstacle, err error) {
-	if x.budget.spent != nil {
-		return x.budget.spent, nil
+	if spent := x.budget.exhausted(); spent != nil {
+		return spent, nil
 	}
 	if n.depth > x.limits.Depth {
 		return &limitError{ReasonLimitDepth, fmt.Sprintf("more than %d layers", x.limits.Depth)}, nil
@@ -184,25 +262,37 @@ func (x *extraction) obstacle(n *layer) (obstacle, err error) {
 		if up.size != n.size {
 			continue
 		}
-		if up.sum == "" { // the top-level archive: nothing else was not hashed as it was written
-			if up.sum, err = digest(x.top.reader()); err != nil {
+		sum := up.sum
+		if up.parent == nil { // nothing else was not hashed as it was written
+			if sum, err = x.topSum(); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrSource, err)
 			}
 		}
-		if up.sum == n.sum {
+		if sum == n.sum {
 			return fault(ReasonSelfContaining, "the same content as the archive %q that it lies in", printable(up.key)), nil
 		}
 	}
 	return nil, nil
 }
 
+// digest returns the lower-case hex SHA-256 of a reader's content.
+func digest(r io.Reader) (string, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // fatal returns the error that ends the whole extraction, if one of these is what really happened: the context is done,
 // the destination failed, or the storage that the archive lies on did. Then err, which the decoder made of it, counts for
 // nothing.
-func fatal(ctx context.Context, n *layer, src *source, err error) error {
+func (x *extraction) fatal(ctx context.Context, n *layer, src *source, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case x.broken() != nil:
+		return x.broken()
 	case errors.Is(err, ErrDestination):
 		return err
 	case src.err() == nil:

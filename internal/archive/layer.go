@@ -3,6 +3,7 @@ package archive
 import (
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"talon/internal/pathname"
@@ -16,16 +17,18 @@ type layer struct {
 	parent   *layer
 	depth    int // 1 for the top-level one
 	size     int64
-	sum      string // SHA-256; "" for the top-level one until it is needed
+	sum      string // SHA-256; "" for the top-level one
 	modTime  time.Time
 	base     string // directory in the destination that its entries go to
 	ownsBase bool   // base was made for this layer
 
 	entries int
-	files   []File            // written from it, in its order
-	dirs    map[string]string // directories: cleaned name in the archive -> path in the destination
-	placed  map[string]string // files: the same, the latest of a name
+	members []*member          // in its order, but for directories
+	dirs    map[string]string  // directories: cleaned name in the archive -> path in the destination
+	placed  map[string]*member // files: the same, the latest of a name
+	writing sync.WaitGroup     // what has been read and is yet to be written
 
+	had          int // members that are there
 	refusals     int
 	refusedFor   Reason // the reason of the first refusal
 	mixed        bool   // there were others
@@ -62,7 +65,7 @@ func (n *layer) account() Layer {
 	row := Layer{Archives: n.archives, Files: n.plain, Reason: n.reason, Detail: n.detail}
 	unnamed := n.reason == ReasonNone || n.reason == ReasonTrailingData
 	switch {
-	case n.missing() && len(n.files) == 0:
+	case n.missing() && n.had == 0:
 		row.Result = 1
 		if unnamed {
 			row.Reason = n.commonRefusal()
@@ -76,6 +79,21 @@ func (n *layer) account() Layer {
 		row.Result, row.Reason = 2, ReasonNestedFailed
 	}
 	return row
+}
+
+// refuse reports a member that is not there.
+func (n *layer) refuse(m *member) Refusal {
+	refusal := Refusal{Layer: n.key, Name: m.name}
+	refusal.Reason, refusal.Detail = reasonOf(m.refused)
+	if refusal.Name != m.raw {
+		refusal.RawName = []byte(m.raw)
+	}
+	if n.refusals == 0 {
+		n.refusedFor = refusal.Reason
+	}
+	n.mixed = n.mixed || refusal.Reason != n.refusedFor
+	n.refusals++
+	return refusal
 }
 
 // commonRefusal is the reason that all refused entries share.

@@ -46,6 +46,9 @@ func (c charsets) decode(raw string) string {
 	return raw
 }
 
+// foldKey is the key under which two paths are one on file systems that ignore case.
+func foldKey(p string) string { return strings.ToLower(p) }
+
 // clean turns a decoded name into a relative path. Backslashes separate, as Windows programs store them: so this comes
 // after the decoding, because the second byte of a Chinese character may be one.
 func clean(name string) (string, error) {

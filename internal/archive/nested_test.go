@@ -73,9 +73,9 @@ func TestNamesThatClashAreVersioned(t *testing.T) {
 		file(".part-1", "called like a draft"),
 	))
 	want := map[string]string{
-		"x.csv": "first", "x~2.csv": "second", "x~3.csv": "unpacked", "in/own.txt": "own", "in~2/i.txt": "i", "in~2~2/i.txt": "i",
+		"x.csv": "first", "x~2.csv": "second", "x~4.csv": "unpacked", "in/own.txt": "own", "in~2/i.txt": "i", "in~2~2/i.txt": "i",
 		"a": "a file", "a~2/b.txt": "in a directory", "a~2/e.txt": "in the same directory", "a~2~2/f.txt": "f",
-		"X.CSV": "twin by case", "c/d.txt": "below c", "c~2": "c itself", ".part-1": "called like a draft",
+		"X~3.CSV": "twin by case", "c/d.txt": "below c", "c~2": "c itself", ".part-1": "called like a draft",
 	}
 	contents, report := extract(t, "a.tar", top)
 	assert.Equal(t, want, contents)

@@ -1,15 +1,15 @@
 package archive
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"talon/internal/pathname"
 )
@@ -20,13 +20,16 @@ const (
 )
 
 // output writes below one directory and nowhere else. It knows every path that was ever given away, so that no file
-// replaces another; paths are relative and slash-separated. Every error it returns wraps ErrDestination.
+// replaces another; paths are relative, clean and slash-separated. Every error it returns wraps ErrDestination. Its methods
+// may be called from several goroutines.
 type output struct {
-	root    *os.Root
-	taken   map[string]fs.FileMode // fs.ModeDir or 0
-	version map[string]int         // the last version tried of a path, so that many twins do not cost a search each
-	temps   int
-	live    string // the one draft there is
+	root *os.Root
+	dir  *os.File
+	fd   int // of dir
+
+	mu      sync.Mutex
+	taken   map[string]bool // by foldKey
+	version map[string]int  // the last version tried of a path, so that many twins do not cost a search each
 }
 
 func newOutput(dest string) (*output, error) {
@@ -34,48 +37,51 @@ func newOutput(dest string) (*output, error) {
 	if err != nil {
 		return nil, destinationError(err)
 	}
-	names, err := fs.ReadDir(root.FS(), ".")
-	if err == nil && len(names) > 0 {
-		err = fmt.Errorf("%w: the directory is not empty", fs.ErrExist)
+	dir, err := root.Open(".")
+	if err == nil {
+		err = isEmpty(dir)
 	}
 	if err != nil {
-		_ = root.Close()
-		return nil, destinationError(err)
+		return nil, destinationError(errors.Join(err, root.Close()))
 	}
-	return &output{root: root, taken: map[string]fs.FileMode{}, version: map[string]int{}}, nil
+	return &output{root: root, dir: dir, fd: int(dir.Fd()), taken: map[string]bool{}, version: map[string]int{}}, nil
 }
 
-// close removes the draft that a crash of a decoder may have left behind.
+func isEmpty(dir *os.File) error {
+	names, err := dir.Readdirnames(1)
+	switch {
+	case len(names) > 0:
+		return fmt.Errorf("%w: the directory is not empty", fs.ErrExist)
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
+}
+
 func (o *output) close() {
-	o.drop()
+	_ = o.dir.Close()
 	_ = o.root.Close()
-}
-
-func (o *output) drop() {
-	if o.live != "" {
-		_ = o.root.Remove(o.live)
-		o.live = ""
-	}
 }
 
 func destinationError(err error) error { return fmt.Errorf("%w: %w", ErrDestination, err) }
 
-// fresh takes the first free version of a path for a file (mode 0) or a directory (fs.ModeDir).
-func (o *output) fresh(p string, mode fs.FileMode) string {
-	candidate := p
-	for {
-		if _, taken := o.taken[candidate]; !taken {
-			o.taken[candidate] = mode
-			return candidate
-		}
-		o.version[p] = max(o.version[p]+1, 2)
-		candidate = pathname.Versioned(p, o.version[p])
+// claim takes the first free version of a path, for good: it stays taken even if nothing comes to lie there.
+func (o *output) claim(p string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	candidate, key := p, foldKey(p)
+	for folded := key; o.taken[folded]; folded = foldKey(candidate) {
+		o.version[key] = max(o.version[key]+1, 2)
+		candidate = pathname.Versioned(p, o.version[key])
 	}
+	o.taken[foldKey(candidate)] = true
+	return candidate
 }
 
 // makeDir creates a directory under the first free version of a path, whose parent exists.
 func (o *output) makeDir(p string) (string, error) {
-	p = o.fresh(p, fs.ModeDir)
+	p = o.claim(p)
 	err := o.root.Mkdir(p, dirMode)
 	if err == nil {
 		err = o.root.Chmod(p, dirMode) // the umask may have taken something away
@@ -86,88 +92,128 @@ func (o *output) makeDir(p string) (string, error) {
 	return p, nil
 }
 
-// remove deletes a file, or a directory if it is empty. The path stays taken.
-func (o *output) remove(p string) error {
-	err := o.root.Remove(p)
-	if o.taken[p].IsDir() && errors.Is(err, fs.ErrExist) {
-		return nil // not empty (ENOTEMPTY)
-	}
-	if err != nil {
+// removeFile deletes a file; its path stays taken.
+func (o *output) removeFile(p string) error {
+	if err := o.root.Remove(p); err != nil {
 		return destinationError(err)
 	}
 	return nil
 }
 
-// draft is a file that has no place yet. Exactly one of commit and discard ends it.
-type draft struct {
-	out  *output
-	name string
-	file *os.File
-	hash hash.Hash
-	size int64
+// removeEmptyDir deletes a directory unless something lies in it.
+func (o *output) removeEmptyDir(p string) error {
+	err := o.root.Remove(p)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // ENOTEMPTY
+		return destinationError(err)
+	}
+	return nil
 }
 
-func (o *output) create() (*draft, error) {
-	o.drop()
+// free returns how many bytes can be written until less than the floor is free.
+func (o *output) free(floor int64) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(o.fd, &stat); err != nil {
+		return 0, err
+	}
+	const tenth = 10 // a small file system need not have the whole floor
+	floor = min(floor, int64(stat.Blocks)*stat.Bsize/tenth)
+	return int64(stat.Bavail)*stat.Bsize - floor, nil
+}
+
+// newFile is a file at a claimed path, being written. It is a bare descriptor: an os.File costs system calls of its own.
+type newFile struct {
+	out  *output
+	path string
+	fd   int
+	file *os.File // that fd belongs to, if any
+}
+
+// create makes the file at a path that was claimed, whose directory exists.
+//
+// openat2(2) walks the path in one system call and never out of the directory, which os.Root does with one call for each
+// component.
+func (o *output) create(p string) (*newFile, error) {
+	how := unix.OpenHow{
+		Flags: unix.O_CREAT | unix.O_EXCL | unix.O_RDWR | unix.O_CLOEXEC, Mode: uint64(fileMode),
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	fd, err := retry(func() (int, error) { return unix.Openat2(o.fd, p, &how) })
+	if err == nil {
+		return &newFile{out: o, path: p, fd: fd}, nil
+	}
+	if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) { // an old kernel, or an old list of allowed calls
+		return nil, destinationError(&fs.PathError{Op: "create", Path: p, Err: err})
+	}
+	file, err := o.root.OpenFile(p, os.O_CREATE|os.O_EXCL|os.O_RDWR, fileMode)
+	if err != nil {
+		return nil, destinationError(err)
+	}
+	return &newFile{out: o, path: p, fd: int(file.Fd()), file: file}, nil
+}
+
+// retry calls a function again while a signal interrupts it.
+func retry(call func() (int, error)) (int, error) {
 	for {
-		o.temps++
-		name := fmt.Sprintf(".part-%d", o.temps)
-		file, err := o.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
-		if errors.Is(err, fs.ErrExist) {
-			continue // an extracted file is really called so
+		n, err := call()
+		if !errors.Is(err, unix.EINTR) {
+			return n, err
 		}
-		if err != nil {
-			return nil, destinationError(err)
-		}
-		o.live = name
-		return &draft{out: o, name: name, file: file, hash: sha256.New()}, nil
 	}
 }
 
 // Write implements io.Writer.
-func (d *draft) Write(p []byte) (int, error) {
-	n, err := d.file.Write(p)
-	d.hash.Write(p[:n])
-	d.size += int64(n)
+func (f *newFile) Write(p []byte) (int, error) {
+	for written := 0; ; {
+		n, err := retry(func() (int, error) { return unix.Write(f.fd, p[written:]) })
+		if err != nil {
+			return written, destinationError(&fs.PathError{Op: "write", Path: f.path, Err: err})
+		}
+		if written += n; written == len(p) {
+			return written, nil
+		}
+	}
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *newFile) ReadAt(p []byte, off int64) (int, error) {
+	for done := 0; ; {
+		n, err := retry(func() (int, error) { return unix.Pread(f.fd, p[done:], off+int64(done)) })
+		done += max(n, 0)
+		switch {
+		case err != nil:
+			return done, destinationError(&fs.PathError{Op: "read", Path: f.path, Err: err})
+		case done == len(p):
+			return done, nil
+		case n == 0:
+			return done, io.EOF
+		}
+	}
+}
+
+// finish closes the file as it is to stay.
+func (f *newFile) finish(modTime time.Time) error {
+	stamp := unix.NsecToTimespec(modTime.UnixNano())
+	err := errors.Join(
+		unix.Fchmod(f.fd, uint32(fileMode)), // the umask may have taken something away
+		unix.UtimesNanoAt(f.out.fd, f.path, []unix.Timespec{stamp, stamp}, unix.AT_SYMLINK_NOFOLLOW),
+		f.close())
 	if err != nil {
-		return n, destinationError(err)
+		return destinationError(&fs.PathError{Op: "finish", Path: f.path, Err: err})
 	}
-	return n, nil
+	return nil
 }
 
-func (d *draft) discard() {
-	_ = d.file.Close()
-	d.out.drop()
+func (f *newFile) close() error {
+	if f.file != nil {
+		return f.file.Close()
+	}
+	return unix.Close(f.fd)
 }
 
-// commit gives the draft the first free version of a path, whose directory exists.
-func (d *draft) commit(p string, modTime time.Time) (File, error) {
-	err := d.file.Chmod(fileMode)
-	if cerr := d.file.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = d.out.root.Chtimes(d.name, modTime, modTime)
-	}
-	if err == nil {
-		p = d.out.fresh(p, 0)
-		err = d.out.root.Rename(d.name, p)
-	}
-	if err != nil {
-		d.discard()
-		return File{}, destinationError(err)
-	}
-	d.out.live = ""
-	return File{Path: p, Size: d.size, SHA256: hex.EncodeToString(d.hash.Sum(nil)), ModTime: modTime}, nil
-}
-
-// digest returns the lower-case hex SHA-256 of a reader's content.
-func digest(r io.Reader) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, r); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+// discard removes the file.
+func (f *newFile) discard() {
+	_ = f.close()
+	_ = f.out.root.Remove(f.path)
 }
 
 // sensibleTime returns t, or fallback if t is unknown, within 1980 (the first year of FAT and zip) and tomorrow.

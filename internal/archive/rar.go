@@ -35,7 +35,7 @@ func (x *extraction) readRar(ctx context.Context, n *layer, src *source) error {
 // openRar opens the archive with the first password that fits, the first try being none. If none fits, the entries say so.
 func (x *extraction) openRar(ctx context.Context, src *source) (*rardecode.Reader, error) {
 	plain, err := x.newRar(src, nil)
-	if len(x.passwords) == 0 {
+	if len(x.request.Passwords) == 0 {
 		return plain, err
 	}
 	needed := err
@@ -45,7 +45,7 @@ func (x *extraction) openRar(ctx context.Context, src *source) (*rardecode.Reade
 	if !isEncrypted(needed) {
 		return plain, err
 	}
-	for _, password := range x.passwords {
+	for _, password := range x.request.Passwords {
 		if x.tryRar(ctx, src, &password) == nil {
 			return x.newRar(src, &password)
 		}
@@ -83,11 +83,13 @@ func (x *extraction) tryRar(ctx context.Context, src *source, password *string) 
 
 // trial reads a file whose content nobody wants yet.
 func (x *extraction) trial(ctx context.Context, r io.Reader) error {
+	buffer := x.buffers.get()
+	defer x.buffers.put(buffer)
 	for left := x.limits.FileBytes; left > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		count, err := r.Read(x.buffer)
+		count, err := r.Read(buffer)
 		if left -= int64(count); err == io.EOF {
 			return nil
 		}

@@ -114,11 +114,6 @@ func (s shielded) Close() (err error) {
 
 func isDestination(err error) bool { return errors.Is(err, ErrDestination) }
 
-func isLimit(err error) bool {
-	var limit *limitError
-	return errors.As(err, &limit)
-}
-
 func isEncrypted(err error) bool {
 	if err == nil {
 		return false

@@ -12,6 +12,7 @@ func newReport(name string) Report {
 // finish fills in what follows from the layers, files and refusals.
 func (r *Report) finish() {
 	slices.SortFunc(r.Files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(r.Refused, func(a, b Refusal) int { return cmp.Compare(a.Layer, b.Layer) })
 	r.Received, r.Failed, r.Bytes = len(r.Files), len(r.Refused), 0
 	for _, file := range r.Files {
 		r.Bytes += file.Size

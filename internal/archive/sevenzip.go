@@ -3,112 +3,141 @@ package archive
 import (
 	"context"
 	"errors"
-	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"math"
 
 	"github.com/bodgit/sevenzip"
-	"github.com/mholt/archiver/v4"
 )
 
-// readSevenZip reads a 7z archive with the first password that fits, the first try being none.
+// readSevenZip reads a 7z archive with the decoder below archiver.SevenZip, whose folders - as the format calls a stream of
+// many files - can be read several at once. All entries get their paths in the order of the archive before that.
 func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *source) error {
-	password := x.sevenZipPassword(ctx, src)
-	based := false
-	err := archiver.SevenZip{Password: password}.Extract(ctx, src.reader(), func(ctx context.Context, file archiver.FileInfo) error {
-		if !based {
-			if err := x.claimBase(n); err != nil {
-				return err
+	zr, err := x.openSevenZip(ctx, src)
+	if err != nil {
+		return err
+	}
+	if err := x.claimBase(n); err != nil {
+		return err
+	}
+	folders, limit := x.admitSevenZip(ctx, n, zr.File)
+	spread := x.spread
+	if !x.budget.fits(sevenZipSize(zr.File)) { // what is kept must not depend on which folder is faster
+		spread = inTurn
+	}
+	if err := spread(len(folders), func(i int) error { return x.readFolder(ctx, n, folders[i]) }); err != nil {
+		return err
+	}
+	return limit
+}
+
+// sevenZipFile is an entry that got a path.
+type sevenZipFile struct {
+	entry
+	member *member
+}
+
+// admitSevenZip returns the entries to be read, by folder, and the limit that was hit, if one was.
+func (x *extraction) admitSevenZip(ctx context.Context, n *layer, files []*sevenzip.File) ([][]sevenZipFile, error) {
+	var folders [][]sevenZipFile
+	last := -1
+	for _, file := range files {
+		e := sevenZipEntry(file)
+		m, err := x.admit(ctx, n, e)
+		if err != nil {
+			return folders, err
+		}
+		if m == nil {
+			continue
+		}
+		if len(folders) == 0 || file.Stream != last && file.UncompressedSize > 0 {
+			folders, last = append(folders, nil), file.Stream
+		}
+		folders[len(folders)-1] = append(folders[len(folders)-1], sevenZipFile{e, m})
+	}
+	return folders, nil
+}
+
+// readFolder reads the files of one folder in their order. Once its stream is broken it is not begun again for each file
+// that is left: they would all fail, after ever longer work.
+func (x *extraction) readFolder(ctx context.Context, n *layer, files []sevenZipFile) error {
+	var broken error
+	for _, f := range files {
+		err := broken
+		if err == nil {
+			err = x.receive(ctx, f.member, f.open, x.later(n))
+		}
+		var stream *sevenzip.ReadError
+		if errors.As(err, &stream) {
+			broken = err
+		}
+		if err := x.keep(ctx, f.member, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sevenZipSize(files []*sevenzip.File) (bytes uint64) {
+	for _, f := range files {
+		if bytes += f.UncompressedSize; bytes > math.MaxInt64 {
+			return math.MaxUint64
+		}
+	}
+	return bytes
+}
+
+// openSevenZip opens the archive with the first password that reads the first file; with none, if none is needed or fits.
+func (x *extraction) openSevenZip(ctx context.Context, src *source) (*sevenzip.Reader, error) {
+	if len(x.request.Passwords) > 0 && x.trySevenZip(ctx, src, "") != nil {
+		for _, password := range x.request.Passwords {
+			if x.trySevenZip(ctx, src, password) == nil {
+				return sevenzip.NewReaderWithPassword(src, src.size, password)
 			}
-			based = true
-		}
-		return x.take(ctx, n, sevenZipEntry(file))
-	})
-	if err == nil && !based {
-		return x.claimBase(n)
-	}
-	return err
-}
-
-// sevenZipPassword returns the first password that opens the first file; "" if none is needed, or none fits.
-func (x *extraction) sevenZipPassword(ctx context.Context, src *source) string {
-	if len(x.passwords) == 0 || x.trySevenZip(ctx, src, "") == nil {
-		return ""
-	}
-	for _, password := range x.passwords {
-		if x.trySevenZip(ctx, src, password) == nil {
-			return password
 		}
 	}
-	return ""
+	return sevenzip.NewReader(src, src.size)
 }
-
-var errTried = errors.New("one file was enough")
 
 func (x *extraction) trySevenZip(ctx context.Context, src *source, password string) error {
-	err := archiver.SevenZip{Password: password}.Extract(ctx, src.reader(), func(ctx context.Context, file archiver.FileInfo) error {
-		e := sevenZipEntry(file)
-		if e.kind != regular || file.Size() == 0 {
-			return nil
-		}
-		r, err := e.open()
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		if err := x.trial(ctx, r); err != nil {
-			return err
-		}
-		return errTried
-	})
-	if errors.Is(err, errTried) {
-		return nil
+	zr, err := sevenzip.NewReaderWithPassword(src, src.size, password)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, file := range zr.File {
+		if e := sevenZipEntry(file); e.kind == regular && file.UncompressedSize > 0 {
+			return x.trySevenZipFile(ctx, e)
+		}
+	}
+	return nil
 }
 
-func sevenZipEntry(file archiver.FileInfo) entry {
-	header := file.Header.(sevenzip.FileHeader)
-	e := entry{name: header.Name, text: header.Name, modTime: header.Modified}
+func (x *extraction) trySevenZipFile(ctx context.Context, e entry) error {
+	r, err := e.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(x.trial(ctx, r), r.Close())
+}
+
+func sevenZipEntry(file *sevenzip.File) entry {
+	e := entry{name: file.Name, text: file.Name, modTime: file.Modified}
 	e.open = func() (io.ReadCloser, error) {
 		r, err := file.Open()
 		if err != nil {
 			return nil, err
 		}
-		return &checkedReader{ReadCloser: r, sum: crc32.NewIEEE(), want: header.CRC32, left: header.UncompressedSize}, nil
+		return &checkedReader{
+			ReadCloser: r, sum: crc32.NewIEEE(), checked: file.CRC32 != 0, want: file.CRC32, left: file.UncompressedSize,
+		}, nil
 	}
 	const reparsePoint = 0x400 // Windows: a link or junction
-	switch mode := header.Mode(); {
+	switch mode := file.Mode(); {
 	case mode.IsDir():
 		e.kind = directory
-	case mode&fs.ModeType != 0, header.Attributes&reparsePoint != 0:
+	case mode&fs.ModeType != 0, file.Attributes&reparsePoint != 0:
 		e.kind = special
 	}
 	return e
-}
-
-// checkedReader compares a file with the size and checksum that its archive has for it, which the decoder leaves to others.
-type checkedReader struct {
-	io.ReadCloser
-	sum  hash.Hash32
-	want uint32 // 0 = not known
-	left uint64
-}
-
-// Read implements io.Reader.
-func (c *checkedReader) Read(p []byte) (int, error) {
-	count, err := c.ReadCloser.Read(p)
-	c.sum.Write(p[:count])
-	c.left -= uint64(count)
-	if err != io.EOF {
-		return count, err
-	}
-	if c.left > 0 {
-		return count, io.ErrUnexpectedEOF
-	}
-	if c.want != 0 && c.sum.Sum32() != c.want {
-		return count, fault(ReasonCorrupt, "the checksum does not match, or the password is wrong")
-	}
-	return count, io.EOF
 }

@@ -13,7 +13,8 @@ import (
 // source is an archive file that is open for reading. Its reads fail as soon as the context is done, so that no decoder
 // goes on without input, and it remembers a failure of the storage, which is no fault of the contents.
 type source struct {
-	ctx     context.Context // of the Extract call that the source is opened and closed in
+	ctx     context.Context // of the layer that is being decoded, or of the whole Extract call
+	steps   *atomic.Int64   // counts reads
 	file    *os.File
 	size    int64
 	modTime time.Time
@@ -31,8 +32,14 @@ func newSource(ctx context.Context, file *os.File) (*source, error) {
 	return &source{ctx: ctx, file: file, size: info.Size(), modTime: info.ModTime()}, nil
 }
 
+// use sets what the next reads are for.
+func (s *source) use(ctx context.Context, steps *atomic.Int64) { s.ctx, s.steps = ctx, steps }
+
 // ReadAt implements io.ReaderAt.
 func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	if s.steps != nil {
+		s.steps.Add(1)
+	}
 	if err := s.ctx.Err(); err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -23,10 +24,12 @@ func (x *extraction) readStream(ctx context.Context, n *layer, src *source, form
 		return err
 	}
 	defer s.Close()
-	r := bufio.NewReaderSize(s, copyChunk)
+	ahead := newReadAhead(s, x.buffers)
+	defer ahead.Close()
+	r := bufio.NewReaderSize(ahead, 2*tarBlock)
 	head, _ := r.Peek(2 * tarBlock) // what goes wrong here, the next read returns again
 	if isTarHeader(head) || saysTar(n.name) && isEmptyTar(head) {
-		s.budget = &x.budget
+		s.isTar.Store(true)
 		err = x.readTar(ctx, n, r)
 	} else {
 		err = x.readSingle(ctx, n, r, s.modTime)
@@ -46,13 +49,14 @@ func (x *extraction) readSingle(ctx context.Context, n *layer, r io.Reader, modT
 	if dir := path.Dir(n.path); n.parent != nil && dir != "." {
 		n.base = dir
 	}
-	draft, err := x.read(ctx, func() (io.ReadCloser, error) { return io.NopCloser(r), nil })
-	if err != nil {
-		return err
-	}
 	name := streamName(n.name)
-	defer x.budget.tell(1)
-	return x.place(n, entry{name: name, modTime: modTime}, name, draft)
+	m := &member{name: name, raw: name}
+	x.place(n, m, path.Join(n.base, name), modTime)
+	err := x.receive(ctx, m, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }, x.now)
+	if err == nil {
+		n.members = append(n.members, m)
+	}
+	return err
 }
 
 // stream is a decompressor over a file.
@@ -60,19 +64,20 @@ type stream struct {
 	io.ReadCloser
 	source  *source
 	input   *bufio.Reader
-	budget  *budget   // counts what a tar reader takes, for it may skip much of it; nil where all is written
-	modTime time.Time // of the file inside, if the format tells
-	ended   bool      // the decompressor met something else behind the end
-	err     error     // the last word of the decompressor: not all of them say it twice
+	budget  *budget
+	isTar   atomic.Bool // a tar reader may skip much of it, while elsewhere all is written, and counted then
+	modTime time.Time   // of the file inside, if the format tells
+	ended   bool        // the decompressor met something else behind the end
+	err     error       // the last word of the decompressor: not all of them say it twice
 }
 
 func (x *extraction) openStream(src *source, format Format) (*stream, error) {
-	input := bufio.NewReaderSize(src.reader(), copyChunk)
+	input := bufio.NewReaderSize(src.reader(), readSize)
 	decoder, err := x.decompressor(input, format)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{ReadCloser: decoder, source: src, input: input}
+	s := &stream{ReadCloser: decoder, source: src, input: input, budget: x.budget}
 	// A writer in wide use (github.com/klauspost/compress/gzip) puts the year 2042 where it knows no time.
 	if gz, ok := decoder.(*gzip.Reader); ok && gz.ModTime.Before(time.Now().Add(24*time.Hour)) {
 		s.modTime = gz.ModTime
@@ -125,7 +130,7 @@ func (s *stream) Read(p []byte) (int, error) {
 }
 
 func (s *stream) count(n int) error {
-	if s.budget == nil {
+	if !s.isTar.Load() {
 		return nil
 	}
 	return s.budget.stream(n)

@@ -12,7 +12,7 @@ import (
 
 // readTarFile reads a tar archive that is not compressed.
 func (x *extraction) readTarFile(ctx context.Context, n *layer, src *source) error {
-	return x.readTar(ctx, n, bufio.NewReaderSize(src.reader(), copyChunk))
+	return x.readTar(ctx, n, bufio.NewReaderSize(src.reader(), bufferSize))
 }
 
 // readTar reads a stream of one tar archive, or of several that were appended to one another, to its end.

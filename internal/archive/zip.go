@@ -11,18 +11,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/mholt/archiver/v4"
-	fastxz "github.com/therootcompany/xz"
 )
 
-// methodAES marks an entry that is encrypted as WinZip does it.
-const methodAES = 99
-
 // readZip reads a zip archive with the decoder below archiver.Zip, which gives no way to bound the memory of an entry's
-// method: 68 bytes of xz would take 4 GiB.
+// method, knows no passwords and reads one entry at a time.
 func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
 	end, ok := findZipEnd(src, src.size, zipCommentMax)
 	switch {
@@ -35,14 +28,11 @@ func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
-	x.boundZipMethods(zr)
 	if err := x.claimBase(n); err != nil {
 		return err
 	}
-	for _, file := range zr.File {
-		if err := x.take(ctx, n, zipEntry(file)); err != nil {
-			return err
-		}
+	if err := x.readZipFiles(ctx, n, src, zr.File); err != nil {
+		return err
 	}
 	if end.rest > 0 {
 		return errTrailing
@@ -56,62 +46,79 @@ func isFirstZipVolume(r io.ReaderAt) bool {
 	return string(mark) == "PK\x07\x08"
 }
 
-// boundZipMethods replaces the decompressors that archiver registers for all readers.
-func (x *extraction) boundZipMethods(zr *zip.Reader) {
-	zr.RegisterDecompressor(archiver.ZipMethodBzip2, orBroken(func(r io.Reader) (io.ReadCloser, error) {
-		return bzip2.NewReader(r, nil)
-	}))
-	zr.RegisterDecompressor(archiver.ZipMethodZstd, orBroken(func(r io.Reader) (io.ReadCloser, error) {
-		return archiver.Zstd{DecoderOptions: x.zstdOptions()}.OpenReader(r)
-	}))
-	zr.RegisterDecompressor(archiver.ZipMethodXz, orBroken(func(r io.Reader) (io.ReadCloser, error) {
-		decoder, err := fastxz.NewReader(r, x.dictionary())
-		return io.NopCloser(decoder), err
-	}))
+// zipFile is an entry that got a path.
+type zipFile struct {
+	*zip.File
+	member *member
 }
 
-// orBroken makes a decompressor of a function that may fail: the zip reader knows no error here and would use nil.
-func orBroken(open func(io.Reader) (io.ReadCloser, error)) zip.Decompressor {
-	return func(r io.Reader) io.ReadCloser {
-		decoder, err := open(r)
-		if err != nil {
-			return io.NopCloser(brokenReader{err})
+// readZipFiles gives all entries their paths in the order of the archive, then reads them, several at once. Neighbours are
+// read together: they mostly lie in one directory, where only one file can be created at a time.
+func (x *extraction) readZipFiles(ctx context.Context, n *layer, src *source, files []*zip.File) error {
+	admitted, limit := x.admitZip(ctx, n, files)
+	const together = 32
+	read := func(group int) error {
+		for _, f := range admitted[group*together : min((group+1)*together, len(admitted))] {
+			open := func() (io.ReadCloser, error) { return x.openZip(src, f.File) }
+			if err := x.keep(ctx, f.member, x.receive(ctx, f.member, open, x.now)); err != nil {
+				return err
+			}
 		}
-		return decoder
+		return nil
 	}
+	groups := (len(admitted) + together - 1) / together
+	spread := x.spread
+	if !x.budget.fits(declared(admitted)) { // what is kept must not depend on which entry is faster
+		spread = inTurn
+	}
+	if err := spread(groups, read); err != nil {
+		return err
+	}
+	return limit
 }
 
-type brokenReader struct{ err error }
-
-// Read implements io.Reader.
-func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
-
-func (x *extraction) zstdOptions() []zstd.DOption {
-	return []zstd.DOption{
-		zstd.WithDecoderMaxWindow(uint64(max(x.limits.DictionaryBytes, zstd.MinWindowSize))),
-		zstd.WithDecoderConcurrency(1), // no goroutines
-		zstd.WithDecoderLowmem(true),
+// inTurn is extraction.spread on one goroutine.
+func inTurn(count int, work func(i int) error) error {
+	for i := range count {
+		if err := work(i); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-// dictionary is Limits.DictionaryBytes for decoders that take 32 bits.
-func (x *extraction) dictionary() uint32 {
-	return uint32(min(x.limits.DictionaryBytes, math.MaxUint32))
+func declared(files []zipFile) (bytes uint64) {
+	for _, f := range files {
+		if bytes += f.UncompressedSize64; bytes > math.MaxInt64 {
+			return math.MaxUint64
+		}
+	}
+	return bytes
+}
+
+// admitZip returns the entries to be read, and the limit that was hit, if one was.
+func (x *extraction) admitZip(ctx context.Context, n *layer, files []*zip.File) ([]zipFile, error) {
+	var admitted []zipFile
+	for _, file := range files {
+		m, err := x.admit(ctx, n, zipEntry(file))
+		if err != nil {
+			return admitted, err
+		}
+		if m != nil {
+			admitted = append(admitted, zipFile{file, m})
+		}
+	}
+	return admitted, nil
 }
 
 func zipEntry(file *zip.File) entry {
-	e := entry{
-		name: file.Name, text: unicodePath(file), modTime: file.Modified,
-		open: func() (io.ReadCloser, error) { return file.Open() },
-	}
+	e := entry{name: file.Name, text: unicodePath(file), modTime: file.Modified}
 	mode := file.Mode()
 	switch {
 	case strings.HasSuffix(strings.ReplaceAll(file.Name, `\`, "/"), "/"), mode.IsDir():
 		e.kind = directory
 	case mode&fs.ModeType != 0:
 		e.kind = special
-	case file.Flags&1 != 0 || file.Method == methodAES:
-		e.refuse = fault(ReasonEncrypted, "a password is needed")
 	}
 	return e
 }

@@ -1,0 +1,148 @@
+package archive
+
+import (
+	"bufio"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"sync"
+
+	"github.com/dsnet/compress/bzip2"
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/zip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/mholt/archiver/v4"
+	fastxz "github.com/therootcompany/xz"
+)
+
+// Methods of zip entries (APPNOTE.TXT 4.4.5) that are read here.
+const (
+	methodStore     = 0
+	methodDeflate   = 8
+	methodDeflate64 = 9
+	methodBzip2     = 12
+	methodLZMA      = 14
+	methodZstd      = 93
+	methodXZ        = 95
+	methodAES       = 99 // encrypted as WinZip does it; the method below is in an extra field
+)
+
+// methodNames are the methods that are not read, for the report.
+var methodNames = map[uint16]string{
+	1: "shrink", 2: "reduce", 3: "reduce", 4: "reduce", 5: "reduce", 6: "implode", 10: "PKWARE DCL implode", 16: "IBM CMPSC",
+	18: "IBM TERSE", 19: "IBM LZ77", 94: "MP3", 96: "JPEG", 97: "WavPack", 98: "PPMd",
+}
+
+// openZip opens an entry: its bytes are decrypted, decompressed and checked.
+func (x *extraction) openZip(src *source, file *zip.File) (io.ReadCloser, error) {
+	if file.Flags&1 != 0 || file.Method == methodAES {
+		return nil, fault(ReasonEncrypted, "a password is needed")
+	}
+	offset, err := file.DataOffset()
+	if err != nil {
+		return nil, err
+	}
+	if file.CompressedSize64 > uint64(max(src.size-offset, 0)) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	packed := io.NewSectionReader(src, offset, int64(file.CompressedSize64))
+	content, err := x.zipMethod(packed, file.Method)
+	if err != nil {
+		return nil, err
+	}
+	return &checkedReader{ReadCloser: content, sum: crc32.NewIEEE(), checked: true, want: file.CRC32, left: file.UncompressedSize64}, nil
+}
+
+// zipMethod decompresses what a method of zip compressed. All but the common ones may take much memory: those are read
+// one at a time.
+func (x *extraction) zipMethod(packed *io.SectionReader, method uint16) (io.ReadCloser, error) {
+	switch method {
+	case methodStore:
+		return io.NopCloser(packed), nil
+	case methodDeflate:
+		return newInflater(packed), nil
+	case methodBzip2, methodZstd, methodXZ:
+	default:
+		if name, ok := methodNames[method]; ok {
+			return nil, fault(ReasonUnsupportedMethod, "compressed with %s (method %d)", name, method)
+		}
+		return nil, fault(ReasonUnsupportedMethod, "compression method %d", method)
+	}
+	x.heavy.Lock()
+	decoder, err := x.heavyMethod(bufio.NewReaderSize(packed, readSize), method)
+	if err != nil {
+		x.heavy.Unlock()
+		return nil, err
+	}
+	return &unlocking{ReadCloser: decoder, unlock: sync.OnceFunc(x.heavy.Unlock)}, nil
+}
+
+func (x *extraction) heavyMethod(packed *bufio.Reader, method uint16) (io.ReadCloser, error) {
+	switch method {
+	case methodBzip2:
+		return bzip2.NewReader(packed, nil)
+	case methodZstd:
+		return archiver.Zstd{DecoderOptions: x.zstdOptions()}.OpenReader(packed)
+	case methodXZ:
+		decoder, err := fastxz.NewReader(packed, x.dictionary())
+		return io.NopCloser(decoder), err
+	}
+	return nil, fmt.Errorf("no decoder for method %d", method)
+}
+
+// unlocking is a reader whose Close lets the next one begin.
+type unlocking struct {
+	io.ReadCloser
+	unlock func()
+}
+
+// Close implements io.Closer.
+func (u *unlocking) Close() error {
+	defer u.unlock()
+	return u.ReadCloser.Close()
+}
+
+func (x *extraction) zstdOptions() []zstd.DOption {
+	return []zstd.DOption{
+		zstd.WithDecoderMaxWindow(uint64(max(x.limits.DictionaryBytes, zstd.MinWindowSize))),
+		zstd.WithDecoderConcurrency(1), // no goroutines
+		zstd.WithDecoderLowmem(true),
+	}
+}
+
+// dictionary is Limits.DictionaryBytes for decoders that take 32 bits.
+func (x *extraction) dictionary() uint32 {
+	return uint32(min(x.limits.DictionaryBytes, math.MaxUint32))
+}
+
+// inflater decompresses deflate; it and its tables are used again.
+type inflater struct {
+	input *bufio.Reader
+	flate io.ReadCloser
+}
+
+var inflaters = sync.Pool{New: func() any {
+	input := bufio.NewReaderSize(nil, readSize)
+	return &inflater{input: input, flate: flate.NewReader(input)}
+}}
+
+// readSize is how much of a compressed file is read at once.
+const readSize = 64 << 10
+
+func newInflater(packed io.Reader) io.ReadCloser {
+	z := inflaters.Get().(*inflater)
+	z.input.Reset(packed)
+	_ = z.flate.(flate.Resetter).Reset(z.input, nil)
+	return z
+}
+
+// Read implements io.Reader.
+func (z *inflater) Read(p []byte) (int, error) { return z.flate.Read(p) }
+
+// Close gives the decoder back; it must not be read any more.
+func (z *inflater) Close() error {
+	z.input.Reset(nil)
+	inflaters.Put(z)
+	return nil
+}
