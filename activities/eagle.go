@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"talon/config"
@@ -77,7 +78,7 @@ func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, be
 		return delivery, err
 	}
 	report, err := archive.Extract(ctx, archive.Request{
-		Archive: file, Name: ref.Path, Dest: dest, Limits: EngineLimits(e.Config.Extract.Limits), Passwords: Passwords(e.Config),
+		Archive: file, Name: ref.Path, Dest: dest, Limits: EngineLimits(e.Config.Extract.Limits), Passwords: e.passwords(ref),
 		Encodings: e.Config.Extract.Encodings, Progress: beat.bytes,
 	})
 	if err != nil {
@@ -117,14 +118,12 @@ func EngineLimits(l config.Limits) archive.Limits {
 	return archive.Limits{
 		Depth: l.Depth, ArchiveEntries: l.ArchiveEntries, TreeEntries: l.TreeEntries, TreeBytes: int64(l.TreeBytes),
 		FileBytes: int64(l.FileBytes), Ratio: l.Ratio, RatioArmedAt: int64(l.RatioArmedAt), DictionaryBytes: int64(l.DictionaryBytes),
+		FreeSpace: int64(l.FreeSpace), MemoryBytes: int64(l.MemoryBytes), LayerTime: l.LayerTime, TreeTime: l.TreeTime, IdleTime: l.IdleTime,
 	}
 }
 
-// Passwords are the configured archive passwords, revealed.
-func Passwords(c *config.Config) []string {
-	revealed := make([]string, len(c.Extract.Passwords))
-	for i, p := range c.Extract.Passwords {
-		revealed[i] = p.Reveal()
-	}
-	return revealed
+// passwords are those of the server that the archive came from, as its path in the zip warehouse says, and those for all.
+func (e *Eagle) passwords(ref ArchiveRef) []string {
+	server, _, _ := strings.Cut(ref.Path, "/")
+	return e.Config.ArchivePasswords(server)
 }

@@ -72,6 +72,12 @@ type Limits struct {
 	Ratio           int64 `yaml:"ratio" json:"ratio"`                       // output against top-level input
 	RatioArmedAt    Size  `yaml:"ratio_armed_at" json:"ratio_armed_at"`     // output before Ratio counts
 	DictionaryBytes Size  `yaml:"dictionary_bytes" json:"dictionary_bytes"` // decoder windows and dictionaries
+	FreeSpace       Size  `yaml:"free_space" json:"free_space"`             // must remain on the file system of the output
+
+	MemoryBytes Size          `yaml:"memory_bytes" json:"memory_bytes"` // of the process that decodes
+	LayerTime   time.Duration `yaml:"layer_time" json:"layer_time"`     // one layer, without those inside it
+	TreeTime    time.Duration `yaml:"tree_time" json:"tree_time"`       // all layers together
+	IdleTime    time.Duration `yaml:"idle_time" json:"idle_time"`       // without any progress
 }
 
 // DataFile is the one value of Eagle.Data: eagle reaches the warehouse as files.

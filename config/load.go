@@ -191,6 +191,7 @@ func (d *decoder) selectionFields(s *Server) []field {
 		{"baseline", d.baseline(&s.Baseline)},
 		{"on_shrink", choice(d, &s.OnShrink, ShrinkReport, ShrinkIgnore)},
 		{"after", noting(&s.at.after, d.after(&s.After))},
+		{"archive_passwords", d.secrets(&s.ArchivePasswords)},
 	}
 }
 
@@ -233,6 +234,11 @@ func (d *decoder) limitFields(l *Limits) []field {
 		{"ratio", number(d, &l.Ratio, 0, maxLimit)},
 		{"ratio_armed_at", d.size(&l.RatioArmedAt, 0)},
 		{"dictionary_bytes", d.size(&l.DictionaryBytes, 0)},
+		{"free_space", d.size(&l.FreeSpace, 0)},
+		{"memory_bytes", d.size(&l.MemoryBytes, 0)},
+		{"layer_time", d.duration(&l.LayerTime, 0)},
+		{"tree_time", d.duration(&l.TreeTime, 0)},
+		{"idle_time", d.duration(&l.IdleTime, 0)},
 	}
 }
 

@@ -277,7 +277,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	server, plain := config.Servers["branch-001"], defaultServer()
 	plain.Name, plain.Host, plain.Port, plain.TLSName = "branch-001", "10.0.0.1", 21, "10.0.0.1"
 	plain.User, plain.Password, plain.Path = "collector", server.Password, "/outgoing" // these have to be an example
-	plain.Exclude, plain.at = []string{}, server.at
+	plain.Exclude, plain.ArchivePasswords, plain.at = []string{}, []Secret{}, server.at
 	assert.Equal(t, plain, server)
 
 	written := exampleKeys(t)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -69,20 +70,21 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + masked + `"`),
 // MarshalYAML returns "***".
 func (Secret) MarshalYAML() (any, error) { return masked, nil }
 
-// ResolveSecrets reads the passwords of every server, of its proxy and of extract.passwords from where the file says they are,
+// ResolveSecrets reads the passwords of every server, of its proxy and of archives from where the file says they are,
 // and the files of TLS. The error names, for each that cannot be had, the place in the file and what to do. Call it once,
 // before the Config is shared.
 func (c *Config) ResolveSecrets() error {
 	found := problems{path: c.Path}
-	c.resolve(append(c.serverSecrets(), c.Extract.Passwords...), &found)
+	c.resolve(append(c.serverSecrets(), c.archiveSecrets()...), &found)
 	c.resolveTLS(&found)
 	return found.err()
 }
 
-// ResolveExtractSecrets is ResolveSecrets for extract.passwords alone: an eagle has no business with the servers' passwords.
+// ResolveExtractSecrets is ResolveSecrets for the passwords of archives alone: an eagle has no business with those of the
+// servers.
 func (c *Config) ResolveExtractSecrets() error {
 	found := problems{path: c.Path}
-	c.resolve(c.Extract.Passwords, &found)
+	c.resolve(c.archiveSecrets(), &found)
 	return found.err()
 }
 
@@ -92,6 +94,26 @@ func (c *Config) serverSecrets() []Secret {
 		secrets = append(secrets, server.Password, server.Proxy.Password)
 	}
 	return secrets
+}
+
+func (c *Config) archiveSecrets() []Secret {
+	secrets := slices.Clone(c.Extract.Passwords)
+	for _, server := range c.Servers {
+		secrets = append(secrets, server.ArchivePasswords...)
+	}
+	return secrets
+}
+
+// ArchivePasswords are the passwords to try on the archives of a server, revealed: its own first. A name that is no server's
+// has none of its own.
+func (c *Config) ArchivePasswords(server string) []string {
+	var revealed []string
+	for _, password := range append(slices.Clone(c.Servers[server].ArchivePasswords), c.Extract.Passwords...) {
+		if text := password.Reveal(); !slices.Contains(revealed, text) {
+			revealed = append(revealed, text)
+		}
+	}
+	return revealed
 }
 
 func (c *Config) resolve(secrets []Secret, found *problems) {

@@ -103,6 +103,27 @@ extract: {passwords: [{file: unix}, plain]}
 	assert.Equal(t, "plain", config.Extract.Passwords[1].Reveal())
 }
 
+// TestArchivePasswords: a server's own come first, each once; an eagle has them without any password of a server.
+func TestArchivePasswords(t *testing.T) {
+	directory := t.TempDir()
+	writeSecret(t, directory, "own", "sesame\n")
+	writeSecret(t, directory, "talon.yaml", `
+defaults: {host: h, password: {env: TALON_TEST_UNSET}, archive_passwords: [{env: TALON_TEST_PASSWORD}]}
+servers:
+  own: {archive_passwords: [{file: own}, {env: TALON_TEST_COMMON}]}
+  inherited: {}
+extract: {passwords: [{env: TALON_TEST_COMMON}]}
+`)
+	t.Setenv("TALON_TEST_PASSWORD", "from the defaults")
+	t.Setenv("TALON_TEST_COMMON", "for all")
+	config, err := Load(filepath.Join(directory, "talon.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, config.ResolveExtractSecrets())
+	assert.Equal(t, []string{"sesame", "for all"}, config.ArchivePasswords("own"))
+	assert.Equal(t, []string{"from the defaults", "for all"}, config.ArchivePasswords("inherited"))
+	assert.Equal(t, []string{"for all"}, config.ArchivePasswords("unknown"))
+}
+
 func TestSecretsThatCannotBeHad(t *testing.T) {
 	directory := t.TempDir()
 	writeSecret(t, directory, "empty", "\n")

@@ -49,6 +49,8 @@ type Server struct {
 	Baseline       Baseline       `yaml:"baseline" json:"baseline"`
 	OnShrink       OnShrink       `yaml:"on_shrink" json:"on_shrink"`
 	After          After          `yaml:"after" json:"after"`
+	// ArchivePasswords are tried in order on encrypted archives of this server, before those of Extract.
+	ArchivePasswords []Secret `yaml:"archive_passwords" json:"archive_passwords"`
 
 	// TLSMaterial is what TLSCA, TLSCert and TLSKey hold, once ResolveSecrets has read them; nil where no file is named or
 	// TLS is off. Servers that name the same files share one.

@@ -76,7 +76,7 @@ func extractRequest(file, dest, configFile string) (archive.Request, error) {
 		}
 		request.Limits = activities.EngineLimits(settings.Extract.Limits)
 		request.Encodings = settings.Extract.Encodings
-		request.Passwords = activities.Passwords(settings)
+		request.Passwords = settings.ArchivePasswords("")
 	}
 	info, err := os.Stat(file) // before a directory is made for nothing
 	if err != nil {
