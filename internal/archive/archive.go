@@ -57,7 +57,7 @@ type Limits struct {
 	Ratio           int64 `json:"ratio,omitempty" yaml:"ratio"`                       // tree output : top-level input; default 200
 	RatioArmedAt    int64 `json:"ratio_armed_at,omitempty" yaml:"ratio_armed_at"`     // bytes of output before Ratio counts; default 64 MiB
 	DictionaryBytes int64 `json:"dictionary_bytes,omitempty" yaml:"dictionary_bytes"` // decoder windows and dictionaries; default 256 MiB
-	// FreeSpace is how many bytes of the destination's file system must remain free; default 1 GiB, at most a tenth of it.
+	// FreeSpace is how many bytes of the destination's file system must remain free; default 1 GiB, or a tenth of it if that is less.
 	FreeSpace int64 `json:"free_space,omitempty" yaml:"free_space"`
 	// LayerTime and TreeTime bound the decoding of one layer (5 minutes) and of everything (30 minutes). IdleTime is how long a
 	// decoder may go on without reading, writing or finishing anything (60 seconds), and MemoryBytes how much memory decoding

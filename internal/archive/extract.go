@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"talon/internal/pathname"
@@ -53,6 +55,10 @@ func Extract(ctx context.Context, req Request) (Report, error) {
 	defer out.close()
 	x := newExtraction(req, names, src, out, &report)
 	defer x.begin()()
+	if free, err := out.free(x.limits.FreeSpace); err != nil || free < 0 {
+		// Nothing was begun yet, so this is no matter of the archive: another attempt may find more space.
+		return report, destinationError(cmp.Or(err, fmt.Errorf("%w: less is free than must remain", syscall.ENOSPC)))
+	}
 	top := &layer{key: req.Name, name: topName(req.Name), depth: 1, size: src.size, modTime: sensibleTime(src.modTime, src.modTime)}
 	_, err = x.descend(ctx, top, src)
 	report.finish()

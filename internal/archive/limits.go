@@ -34,7 +34,7 @@ func (l Limits) WithDefaults() Limits {
 		Ratio:           cmp.Or(l.Ratio, defaultRatio),
 		RatioArmedAt:    cmp.Or(l.RatioArmedAt, defaultRatioArmedAt),
 		DictionaryBytes: cmp.Or(l.DictionaryBytes, defaultDictionaryBytes),
-		FreeSpace:       cmp.Or(l.FreeSpace, defaultFreeSpace),
+		FreeSpace:       l.FreeSpace, // its default depends on the file system
 		LayerTime:       cmp.Or(l.LayerTime, defaultLayerTime),
 		TreeTime:        cmp.Or(l.TreeTime, defaultTreeTime),
 		IdleTime:        cmp.Or(l.IdleTime, defaultIdleTime),

@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, archive.Limits{
 		Depth: 16, ArchiveEntries: 20_000, TreeEntries: 100_000, TreeBytes: 4 << 30, FileBytes: 2 << 30,
 		Ratio: 200, RatioArmedAt: 64 << 20, DictionaryBytes: 256 << 20,
-		FreeSpace: 1 << 30, LayerTime: 5 * time.Minute, TreeTime: 30 * time.Minute, IdleTime: time.Minute, MemoryBytes: 1 << 30,
+		LayerTime: 5 * time.Minute, TreeTime: 30 * time.Minute, IdleTime: time.Minute, MemoryBytes: 1 << 30,
 	}, archive.Limits{}.WithDefaults())
 	assert.Equal(t, int64(7), archive.Limits{Ratio: 7}.WithDefaults().Ratio)
 }

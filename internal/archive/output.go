@@ -109,14 +109,16 @@ func (o *output) removeEmptyDir(p string) error {
 	return nil
 }
 
-// free returns how many bytes can be written until less than the floor is free.
+// free returns how many bytes can be written until less than the floor is free; 0 = the default floor.
 func (o *output) free(floor int64) (int64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Fstatfs(o.fd, &stat); err != nil {
 		return 0, err
 	}
-	const tenth = 10 // a small file system need not have the whole floor
-	floor = min(floor, int64(stat.Blocks)*stat.Bsize/tenth)
+	if floor == 0 {
+		const tenth = 10
+		floor = min(defaultFreeSpace, int64(stat.Blocks)*stat.Bsize/tenth)
+	}
 	return int64(stat.Bavail)*stat.Bsize - floor, nil
 }
 

@@ -1,0 +1,138 @@
+package archive_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"talon/internal/archive"
+	"talon/internal/archive/archivetest"
+)
+
+func parallel(count int) func(*archive.Request) {
+	return func(req *archive.Request) { req.Parallel = count }
+}
+
+// rivalling is an archive in which much depends on who comes first: archives that unpack into the same directory, streams
+// that unpack into the same file, damaged entries between good ones.
+func rivalling(t *testing.T) []byte {
+	t.Helper()
+	inner := archivetest.Zip(files(file("i.txt", "i"), file("i.txt", "again"), file("deep/x.csv", strings.Repeat("x", 1000))))
+	packed := archivetest.Gzip([]byte("a csv"))
+	list := files(file("x.csv", "plain"))
+	for i := range 40 {
+		dir := fmt.Sprintf("d%d/", i%4)
+		list = append(list,
+			archivetest.File{Name: dir + "a.zip", Data: inner}, archivetest.File{Name: dir + "a.tar.gz", Data: archivetest.TarGz(files(file("t.txt", "t")))},
+			archivetest.File{Name: dir + "a.zip.gz", Data: archivetest.Gzip(inner)}, archivetest.File{Name: dir + "x.csv.gz", Data: packed},
+			file(dir+fmt.Sprintf("plain-%d.txt", i%3), "p"), archivetest.File{Name: dir + "cut.zip", Data: inner[:60]})
+	}
+	return archivetest.Zip(list)
+}
+
+// TestParallelWorkIsDeterministic: what comes out, and under which names, does not depend on how many goroutines work.
+func TestParallelWorkIsDeterministic(t *testing.T) {
+	data := rivalling(t)
+	contents, report := extract(t, "a.zip", data, parallel(1))
+	require.Greater(t, report.Received, 200)
+	require.NotEmpty(t, report.Layers["a.zip/d0/cut.zip"].Reason)
+	for _, count := range []int{2, 3, 16} {
+		again, other := extract(t, "a.zip", data, parallel(count))
+		assert.Equal(t, contents, again, count)
+		assert.Equal(t, report, other, count)
+	}
+}
+
+// watch notes what it is told.
+type watch struct {
+	mu     sync.Mutex
+	open   map[string]bool
+	most   int
+	opened []string
+}
+
+func (w *watch) Opened(layer string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[layer] = true
+	w.opened = append(w.opened, layer)
+	w.most = max(w.most, len(w.open))
+}
+
+func (w *watch) Closed(layer string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, layer)
+}
+
+func (w *watch) Progress(int64, int64) {}
+
+// TestWatcherKnowsTheLayers: every layer is opened once and closed; with one goroutine, one is open at a time.
+func TestWatcherKnowsTheLayers(t *testing.T) {
+	for _, count := range []int{1, 4} {
+		w := &watch{open: map[string]bool{}}
+		_, report := extract(t, "a.zip", rivalling(t), parallel(count), func(req *archive.Request) { req.Watch = w })
+		assert.Empty(t, w.open)
+		assert.Len(t, w.opened, len(report.Layers))
+		for _, layer := range w.opened {
+			assert.Contains(t, report.Layers, layer)
+		}
+		if count == 1 {
+			assert.Equal(t, 1, w.most)
+		}
+	}
+}
+
+// TestLayersToAvoidStayFiles: they are not opened, and have the row that the caller wants.
+func TestLayersToAvoidStayFiles(t *testing.T) {
+	inner := archivetest.Zip(files(file("i.txt", "i")))
+	top := archivetest.Zip(files(archivetest.File{Name: "bad.zip", Data: inner}, archivetest.File{Name: "good.zip", Data: inner}))
+	row := archive.Layer{Result: 1, Reason: archive.ReasonCrashed, Detail: "the decoder died"}
+	avoid := func(key string) func(*archive.Request) {
+		return func(req *archive.Request) { req.Avoid = map[string]archive.Layer{key: row} }
+	}
+	contents, report := extract(t, "a.zip", top, avoid("a.zip/bad.zip"))
+	assert.Equal(t, map[string]string{"bad.zip": string(inner), "good/i.txt": "i"}, contents)
+	assert.Equal(t, row, report.Layers["a.zip/bad.zip"])
+	assert.Equal(t, archive.ReasonNestedFailed, report.Reason)
+
+	contents, report = extract(t, "a.zip", top, avoid("a.zip"))
+	assert.Empty(t, contents)
+	assert.Equal(t, archive.ReasonCrashed, report.Reason)
+	assert.Equal(t, 1, report.Result)
+}
+
+// TestTime: no archive is done within a nanosecond.
+func TestTime(t *testing.T) {
+	data := archivetest.TarGz(files(file("a.txt", "a"), archivetest.File{Name: "in.zip", Data: archivetest.Zip(files(file("i.txt", "i")))}))
+	for name, l := range map[string]archive.Limits{"this layer": {LayerTime: time.Nanosecond}, "all layers": {TreeTime: time.Nanosecond}} {
+		contents, report := extract(t, "a.tgz", data, limits(l))
+		assert.Empty(t, contents)
+		assert.Equal(t, 1, report.Result)
+		assert.Equal(t, archive.ReasonTimeout, report.Reason)
+		assert.Contains(t, report.Detail, name)
+	}
+}
+
+func TestFreeSpace(t *testing.T) {
+	req := request(t, "a.zip", archivetest.Zip(files(file("a.txt", "a"))), limits(archive.Limits{FreeSpace: 1 << 60}))
+	_, err := archive.Extract(t.Context(), req)
+	assert.ErrorIs(t, err, archive.ErrDestination)
+	assert.ErrorIs(t, err, syscall.ENOSPC, "another attempt may find more")
+
+	var stat syscall.Statfs_t
+	require.NoError(t, syscall.Statfs(t.TempDir(), &stat))
+	const room, size = 40 << 20, 160 << 20
+	zeros := archivetest.TarGz(files(file("small.txt", "s"), file("zeros", strings.Repeat("\x00", size))))
+	floor := int64(stat.Bavail)*stat.Bsize - room
+	contents, report := extract(t, "a.tgz", zeros, limits(archive.Limits{FreeSpace: floor, Ratio: 1 << 30}))
+	assert.Equal(t, map[string]string{"small.txt": "s"}, contents, "what was good is kept")
+	assert.Equal(t, archive.ReasonLimitSpace, report.Reason)
+	assert.Equal(t, map[string]archive.Reason{"zeros": archive.ReasonLimitSpace}, reasons(report))
+}
