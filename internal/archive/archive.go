@@ -79,7 +79,8 @@ type Watcher interface {
 // Request names one archive and where its contents go.
 type Request struct {
 	Archive string // path of the archive file
-	// Volumes are the paths of the further volumes, in their order, where Archive is the first one of a set.
+	// Volumes are the files that the archive is made of, in their order; nil: those that Volumes finds. Their names say what
+	// set they are.
 	Volumes []string
 	// Open, if set, opens Archive and Volumes in place of os.Open: for a process that may not open them itself.
 	Open   func(path string) (*os.File, error)

@@ -36,15 +36,12 @@ func Extract(ctx context.Context, req Request) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	if req.Open == nil {
-		req.Open = os.Open
-	}
-	file, err := req.Open(req.Archive)
+	files, err := openFiles(&req)
+	defer closeAll(files)
 	if err != nil {
 		return report, fmt.Errorf("%w: %w", ErrSource, err)
 	}
-	defer file.Close()
-	src, err := newSource(ctx, file)
+	src, err := newSource(ctx, files...)
 	if err != nil {
 		return report, fmt.Errorf("%w: %w", ErrSource, err)
 	}
@@ -60,9 +57,39 @@ func Extract(ctx context.Context, req Request) (Report, error) {
 		return report, destinationError(cmp.Or(err, fmt.Errorf("%w: less is free than must remain", syscall.ENOSPC)))
 	}
 	top := &layer{key: req.Name, name: topName(req.Name), depth: 1, size: src.size, modTime: sensibleTime(src.modTime, src.modTime)}
+	if top.set = volumeSet([]string{top.name}); len(files) > 1 {
+		top.set = volumeSet(baseNames(req.Volumes))
+	}
 	_, err = x.descend(ctx, top, src)
 	report.finish()
 	return report, err
+}
+
+// openFiles opens what the archive is made of.
+func openFiles(req *Request) (files []*os.File, err error) {
+	open := req.Open
+	if open == nil {
+		open = os.Open
+	}
+	if len(req.Volumes) == 0 {
+		if req.Volumes, err = Volumes(req.Archive); err != nil {
+			return nil, err
+		}
+	}
+	for _, volume := range req.Volumes {
+		file, err := open(volume)
+		if err != nil {
+			return files, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		_ = file.Close()
+	}
 }
 
 // topName is the safe base name of the top-level archive, from which the name of a single compressed file comes.
@@ -173,11 +200,8 @@ func (x *extraction) open(ctx context.Context, n *layer, src *source) (Layer, er
 	if fatal := x.fatal(ctx, n, src, err); fatal != nil {
 		return Layer{}, fatal
 	}
-	if err != nil {
+	if err = n.set.explain(err); err != nil {
 		n.reason, n.detail = reasonOf(err)
-	}
-	if n.reason == ReasonTruncated && isFirstVolume(n.name) {
-		n.reason = ReasonMissingVolume
 	}
 	x.settle(n, err)
 	if n.ownsBase && n.had == 0 && n.missing() {
@@ -220,6 +244,9 @@ func (x *extraction) decode(ctx context.Context, n *layer, src *source) error {
 func (x *extraction) unpack(ctx context.Context, n *layer, src *source) (err error) {
 	defer shield(&err)
 	format, ok := Recognise(n.name, src, src.size)
+	if first, number, isVolume := VolumeOf(n.name); !ok && isVolume && number > 1 {
+		return fault(ReasonMissingVolume, "the volume %q is missing", printable(path.Base(first)))
+	}
 	if !ok {
 		return fault(ReasonUnrecognised, "the content is in no format known here")
 	}
@@ -274,7 +301,7 @@ func (x *extraction) obstacle(n *layer) (obstacle, err error) {
 				return nil, fmt.Errorf("%w: %w", ErrSource, err)
 			}
 		}
-		if sum == n.sum {
+		if sum != "" && sum == n.sum {
 			return fault(ReasonSelfContaining, "the same content as the archive %q that it lies in", printable(up.key)), nil
 		}
 	}

@@ -17,10 +17,11 @@ type layer struct {
 	parent   *layer
 	depth    int // 1 for the top-level one
 	size     int64
-	sum      string // SHA-256; "" for the top-level one
+	sum      string // SHA-256; "" for the top-level one, and for volumes
 	modTime  time.Time
-	base     string // directory in the destination that its entries go to
-	ownsBase bool   // base was made for this layer
+	set      VolumeSet // that the archive is, or is a volume of, as the names say
+	base     string    // directory in the destination that its entries go to
+	ownsBase bool      // base was made for this layer
 
 	entries int
 	members []*member          // in its order, but for directories
@@ -39,12 +40,21 @@ type layer struct {
 	detail       string
 }
 
-// child returns the layer for an archive that was written from n.
-func (n *layer) child(file File) *layer {
-	return &layer{
+// child returns the layer for an archive that was written from n, all volumes together being of that size.
+func (n *layer) child(f found, size int64) *layer {
+	file := f.stands.file
+	c := &layer{
 		key: n.key + "/" + n.inside(file.Path), name: path.Base(file.Path), path: file.Path, parent: n, depth: n.depth + 1,
-		size: file.Size, sum: file.SHA256, modTime: file.ModTime,
+		size: size, modTime: file.ModTime,
 	}
+	names := make([]string, len(f.volumes))
+	for i, m := range f.volumes {
+		names[i] = path.Base(m.file.Path)
+	}
+	if c.set = volumeSet(names); len(names) == 1 {
+		c.sum = file.SHA256
+	}
+	return c
 }
 
 // inside returns the part of a path in the destination that lies below the layer's base.

@@ -93,6 +93,3 @@ func streamName(name string) string {
 
 // saysTar says whether the name of a compressed file promises a tar archive inside.
 func saysTar(name string) bool { return strings.HasSuffix(streamName(name), ".tar") }
-
-// isFirstVolume says whether a name is that of the first piece of an archive that was cut in pieces.
-func isFirstVolume(name string) bool { return strings.HasSuffix(name, ".001") }

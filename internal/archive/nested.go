@@ -2,7 +2,10 @@ package archive
 
 import (
 	"context"
+	"maps"
+	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,17 +13,7 @@ import (
 
 // nested opens the archives among the files of a layer, several at once.
 func (x *extraction) nested(ctx context.Context, n *layer) error {
-	var candidates []*member
-	var plain []File
-	for _, m := range n.members {
-		switch {
-		case m.refused != nil:
-		case m.candidate:
-			candidates = append(candidates, m)
-		default:
-			plain = append(plain, m.file)
-		}
-	}
+	candidates, plain := n.sort()
 	n.plain, n.archives = len(plain), len(candidates)
 	x.list(plain...)
 	rows := make([]Layer, len(candidates))
@@ -39,13 +32,59 @@ func (x *extraction) nested(ctx context.Context, n *layer) error {
 	return err
 }
 
+// found is an archive in a layer: one file, or the volumes of a set.
+type found struct {
+	stands  *member // for the set
+	volumes []*member
+}
+
+// sort tells the archives among the files of a layer from the others.
+func (n *layer) sort() (archives []found, plain []File) {
+	sets := n.volumeSets()
+	for _, m := range n.members {
+		set, inSet := sets[m]
+		switch {
+		case m.refused != nil:
+		case inSet && set.stands == m:
+			archives = append(archives, set)
+		case inSet: // opened with the one that stands for the set
+		case m.candidate:
+			archives = append(archives, found{m, []*member{m}})
+		default:
+			plain = append(plain, m.file)
+		}
+	}
+	return archives, plain
+}
+
+// volumeSets returns the sets whose volumes the members are, as far as those are there without a gap.
+func (n *layer) volumeSets() map[*member]found {
+	byPath := map[string]*member{}
+	for _, m := range n.members {
+		if _, ok := parseVolume(m.file.Path); ok && m.refused == nil {
+			byPath[m.file.Path] = m
+		}
+	}
+	sets := map[*member]found{}
+	for _, set := range VolumeSets(slices.Collect(maps.Keys(byPath))) {
+		f := found{stands: byPath[set.Name]}
+		for _, p := range set.Volumes {
+			f.volumes = append(f.volumes, byPath[p])
+		}
+		for _, m := range f.volumes {
+			sets[m] = f
+		}
+	}
+	return sets
+}
+
 // rivals groups archives by what their contents may be called: "a.zip" and "a.tar.gz" both unpack into "a", and which of
 // them gets the name must not depend on which is faster. It returns their indexes, each group in order.
-func rivals(candidates []*member) [][]int {
+func rivals(candidates []found) [][]int {
 	groups := [][]int{}
 	at := map[string]int{}
-	for i, m := range candidates {
-		dir, name := path.Split(m.file.Path)
+	for i, f := range candidates {
+		dir, name := path.Split(f.stands.file.Path)
 		if end := strings.IndexAny(name[min(1, len(name)):], ".~"); end >= 0 {
 			name = name[:end+1]
 		}
@@ -62,24 +101,33 @@ func rivals(candidates []*member) [][]int {
 }
 
 // visit opens an archive that was written from the layer n. One that was had to its last entry is not kept.
-func (x *extraction) visit(ctx context.Context, n *layer, m *member) (Layer, error) {
-	opened, err := x.out.root.Open(m.file.Path)
+func (x *extraction) visit(ctx context.Context, n *layer, f found) (Layer, error) {
+	var files []*os.File
+	defer func() { closeAll(files) }()
+	for _, m := range f.volumes {
+		file, err := x.out.root.Open(m.file.Path)
+		if err != nil {
+			return Layer{}, destinationError(err)
+		}
+		files = append(files, file)
+	}
+	src, err := newSource(ctx, files...)
 	if err != nil {
 		return Layer{}, destinationError(err)
 	}
-	defer opened.Close()
-	src, err := newSource(ctx, opened)
-	if err != nil {
-		return Layer{}, destinationError(err)
-	}
-	row, err := x.descend(ctx, n.child(m.file), src)
+	row, err := x.descend(ctx, n.child(f, src.size), src)
 	if err != nil {
 		return row, err
 	}
-	if row.Result == 0 || row.Reason == ReasonNestedFailed {
-		return row, x.out.removeFile(m.file.Path)
+	for _, m := range f.volumes {
+		if row.Result != 0 && row.Reason != ReasonNestedFailed {
+			x.list(m.file)
+			continue
+		}
+		if err := x.out.removeFile(m.file.Path); err != nil {
+			return row, err
+		}
 	}
-	x.list(m.file)
 	return row, nil
 }
 

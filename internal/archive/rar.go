@@ -11,7 +11,7 @@ import (
 
 // readRar reads a RAR archive with the decoder below archiver.Rar, which gives no way to bound the dictionary: 4 GiB.
 func (x *extraction) readRar(ctx context.Context, n *layer, src *source) error {
-	rr, err := x.openRar(ctx, src)
+	rr, err := x.openRar(ctx, n, src)
 	if err != nil {
 		return err
 	}
@@ -33,37 +33,41 @@ func (x *extraction) readRar(ctx context.Context, n *layer, src *source) error {
 }
 
 // openRar opens the archive with the first password that fits, the first try being none. If none fits, the entries say so.
-func (x *extraction) openRar(ctx context.Context, src *source) (*rardecode.Reader, error) {
-	plain, err := x.newRar(src, nil)
+func (x *extraction) openRar(ctx context.Context, n *layer, src *source) (*rarSet, error) {
+	plain, err := x.newRar(n, src, nil)
 	if len(x.request.Passwords) == 0 {
 		return plain, err
 	}
 	needed := err
 	if needed == nil {
-		needed = x.tryRar(ctx, src, nil)
+		needed = x.tryRar(ctx, n, src, nil)
 	}
 	if !isEncrypted(needed) {
 		return plain, err
 	}
 	for _, password := range x.request.Passwords {
-		if x.tryRar(ctx, src, &password) == nil {
-			return x.newRar(src, &password)
+		if x.tryRar(ctx, n, src, &password) == nil {
+			return x.newRar(n, src, &password)
 		}
 	}
 	return plain, err
 }
 
-func (x *extraction) newRar(src *source, password *string) (*rardecode.Reader, error) {
+func (x *extraction) newRar(n *layer, src *source, password *string) (*rarSet, error) {
 	options := []rardecode.Option{rardecode.MaxDictionarySize(x.limits.DictionaryBytes)}
 	if password != nil {
 		options = append(options, rardecode.Password(*password))
 	}
-	return rardecode.NewReader(src.reader(), options...)
+	set := n.set
+	if set.Style == "" {
+		set = loneVolume(n.name) // only its headers tell whether it is one of several
+	}
+	return openRarSet(set, src.volumes, options...)
 }
 
 // tryRar reads the first encrypted file: only its checksum proves a password.
-func (x *extraction) tryRar(ctx context.Context, src *source, password *string) error {
-	rr, err := x.newRar(src, password)
+func (x *extraction) tryRar(ctx context.Context, n *layer, src *source, password *string) error {
+	rr, err := x.newRar(n, src, password)
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (x *extraction) trial(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-func rarEntry(rr *rardecode.Reader, header *rardecode.FileHeader) entry {
+func rarEntry(rr *rarSet, header *rardecode.FileHeader) entry {
 	e := entry{
 		name: header.Name, target: header.LinkTarget, modTime: header.ModificationTime,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(rr), nil },

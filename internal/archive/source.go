@@ -10,50 +10,41 @@ import (
 	"time"
 )
 
-// source is an archive file that is open for reading. Its reads fail as soon as the context is done, so that no decoder
-// goes on without input, and it remembers a failure of the storage, which is no fault of the contents.
+// source is an archive that is open for reading: one file, or the volumes of a set. Its reads fail as soon as the context
+// is done, so that no decoder goes on without input, and it remembers a failure of the storage, which is no fault of the
+// contents.
 type source struct {
+	*joined
 	ctx     context.Context // of the layer that is being decoded, or of the whole Extract call
 	steps   *atomic.Int64   // counts reads
-	file    *os.File
-	size    int64
 	modTime time.Time
 	fault   atomic.Pointer[error] // decoders may read in goroutines of their own
 }
 
-func newSource(ctx context.Context, file *os.File) (*source, error) {
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
+func newSource(ctx context.Context, files ...*os.File) (*source, error) {
+	s := &source{ctx: ctx, steps: new(atomic.Int64)}
+	var volumes []volume
+	for _, file := range files {
+		info, err := file.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a regular file", info.Name())
+		}
+		if s.modTime.IsZero() {
+			s.modTime = info.ModTime()
+		}
+		volumes = append(volumes, volume{name: info.Name(), r: &sourceFile{s, file}, size: info.Size()})
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", info.Name())
-	}
-	return &source{ctx: ctx, file: file, size: info.Size(), modTime: info.ModTime()}, nil
+	s.joined = join(volumes...)
+	return s, nil
 }
 
 // use sets what the next reads are for.
 func (s *source) use(ctx context.Context, steps *atomic.Int64) { s.ctx, s.steps = ctx, steps }
 
-// ReadAt implements io.ReaderAt.
-func (s *source) ReadAt(p []byte, off int64) (int, error) {
-	if s.steps != nil {
-		s.steps.Add(1)
-	}
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	if off < 0 {
-		return 0, fault(ReasonCorrupt, "the archive points before its beginning")
-	}
-	n, err := s.file.ReadAt(p, off)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.fault.Store(&err)
-	}
-	return n, err
-}
-
-// reader returns a new reader over the whole file.
+// reader returns a new reader over the whole archive.
 func (s *source) reader() *io.SectionReader { return io.NewSectionReader(s, 0, s.size) }
 
 // err returns why the storage could not be read, if it could not.
@@ -62,4 +53,23 @@ func (s *source) err() error {
 		return *fault
 	}
 	return nil
+}
+
+// sourceFile is one file of a source.
+type sourceFile struct {
+	*source
+	file *os.File
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *sourceFile) ReadAt(p []byte, off int64) (int, error) {
+	f.steps.Add(1)
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := f.file.ReadAt(p, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		f.fault.Store(&err)
+	}
+	return n, err
 }

@@ -1,10 +1,13 @@
 package archive
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -222,4 +225,71 @@ func (v volumeName) isPlain() bool {
 func (v volumeName) isEvident() bool {
 	const r99 = 101
 	return v.number != lastVolume && (v.style != OldRarVolumes || v.number <= r99)
+}
+
+// Volumes returns the paths of the files that the archive at a path is made of, in their order: itself, or the volumes that
+// lie beside it. The error is one of reading the directory.
+func Volumes(archive string) ([]string, error) {
+	dir, name := filepath.Split(archive)
+	v, ok := parseVolume(name)
+	if !ok || v.isPlain() && !v.hasNeighbour(dir) {
+		return []string{archive}, nil
+	}
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	for _, set := range VolumeSets(names) {
+		if set.Name != name || len(set.Volumes) == 0 {
+			continue
+		}
+		for i, volume := range set.Volumes {
+			set.Volumes[i] = dir + volume
+		}
+		return set.Volumes, nil
+	}
+	return []string{archive}, nil
+}
+
+// hasNeighbour says whether the volume lies there that makes one of a name that whole archives have too. It saves reading
+// large directories for ordinary archives.
+func (v volumeName) hasNeighbour(dir string) bool {
+	next := v.sibling(1)
+	if v.style == OldRarVolumes {
+		next = v.sibling(2)
+	}
+	ext := path.Ext(next)
+	for _, ext := range []string{strings.ToLower(ext), strings.ToUpper(ext)} {
+		if _, err := os.Lstat(dir + v.stem + ext); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// volumeSet is the set that an archive is, which is made of files of these names. An archive in one file may be a volume by
+// its name; else it has the zero set.
+func volumeSet(names []string) VolumeSet {
+	if len(names) == 1 {
+		if _, _, ok := VolumeOf(names[0]); !ok {
+			return VolumeSet{}
+		}
+		return loneVolume(names[0])
+	}
+	for _, set := range VolumeSets(names) {
+		return set
+	}
+	return VolumeSet{}
+}
+
+func baseNames(paths []string) []string {
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = filepath.Base(p)
+	}
+	return names
 }

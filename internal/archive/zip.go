@@ -15,29 +15,44 @@ import (
 )
 
 // readZip reads a zip archive with the decoder below archiver.Zip, which gives no way to bound the memory of an entry's
-// method, knows no passwords and reads one entry at a time.
+// method, knows no passwords and no volumes, and reads one entry at a time.
 func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
-	end, ok := findZipEnd(src, src.size, zipCommentMax)
-	switch {
-	case !ok && isFirstZipVolume(src), ok && end.volume != 0 && end.volume != math.MaxUint16:
-		return fault(ReasonMissingVolume, "one volume of several")
-	case !ok:
-		return fault(ReasonTruncated, "the directory at the end of the zip archive is missing")
+	whole, rest, err := joinZip(n, src)
+	if err != nil {
+		return err
 	}
-	zr, err := zip.NewReader(src, src.size)
+	zr, err := zip.NewReader(whole, whole.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
 	if err := x.claimBase(n); err != nil {
 		return err
 	}
-	if err := x.readZipFiles(ctx, n, src, zr.File); err != nil {
+	if err := x.readZipFiles(ctx, n, whole, zr.File); err != nil {
 		return err
 	}
-	if end.rest > 0 {
-		return errTrailing
+	return rest
+}
+
+// joinZip returns a zip archive as one file, and a warning if something does not belong to it.
+func joinZip(n *layer, src *source) (whole *joined, rest, err error) {
+	if n.set.Style == ZipVolumes && len(src.volumes) > 1 {
+		whole, spare, err := openZipVolumes(n.set, src.volumes)
+		if len(spare) > 0 {
+			rest = fault(ReasonTrailingData, "the volume %q is not part of the archive", printable(spare[0].name))
+		}
+		return whole, rest, err
 	}
-	return nil
+	end, ok := findZipEnd(src, src.size, zipCommentMax)
+	switch {
+	case !ok && isFirstZipVolume(src), ok && end.volume != 0 && end.volume != math.MaxUint16:
+		return nil, nil, loneVolume(n.name).missing()
+	case !ok:
+		return nil, nil, fault(ReasonTruncated, "the directory at the end of the zip archive is missing")
+	case end.rest > 0:
+		rest = errTrailing
+	}
+	return src.joined, rest, nil
 }
 
 func isFirstZipVolume(r io.ReaderAt) bool {
@@ -54,12 +69,12 @@ type zipFile struct {
 
 // readZipFiles gives all entries their paths in the order of the archive, then reads them, several at once. Neighbours are
 // read together: they mostly lie in one directory, where only one file can be created at a time.
-func (x *extraction) readZipFiles(ctx context.Context, n *layer, src *source, files []*zip.File) error {
+func (x *extraction) readZipFiles(ctx context.Context, n *layer, whole *joined, files []*zip.File) error {
 	admitted, limit := x.admitZip(ctx, n, files)
 	const together = 32
 	read := func(group int) error {
 		for _, f := range admitted[group*together : min((group+1)*together, len(admitted))] {
-			open := func() (io.ReadCloser, error) { return x.openZip(src, f.File) }
+			open := func() (io.ReadCloser, error) { return x.openZip(whole, f.File) }
 			if err := x.keep(ctx, f.member, x.receive(ctx, f.member, open, x.now)); err != nil {
 				return err
 			}

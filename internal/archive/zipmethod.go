@@ -35,7 +35,7 @@ var methodNames = map[uint16]string{
 }
 
 // openZip opens an entry: its bytes are decrypted, decompressed and checked.
-func (x *extraction) openZip(src *source, file *zip.File) (io.ReadCloser, error) {
+func (x *extraction) openZip(src *joined, file *zip.File) (io.ReadCloser, error) {
 	if file.Flags&1 != 0 || file.Method == methodAES {
 		return nil, fault(ReasonEncrypted, "a password is needed")
 	}
