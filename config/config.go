@@ -56,7 +56,7 @@ type Schedule struct {
 type Extract struct {
 	Limits        Limits        `yaml:"limits" json:"limits"`
 	Passwords     []Secret      `yaml:"passwords" json:"passwords"`           // tried in order on encrypted archives
-	Encodings     []string      `yaml:"encodings" json:"encodings"`           // tried in order on entry names that are not UTF-8
+	Encodings     []string      `yaml:"encodings" json:"encodings"`           // of entry names that are not UTF-8, the most usual first
 	BatchArchives int           `yaml:"batch_archives" json:"batch_archives"` // archives per activity, at most
 	BatchBytes    Size          `yaml:"batch_bytes" json:"batch_bytes"`       // their size together; a larger archive goes alone
 	Deadline      time.Duration `yaml:"deadline" json:"deadline"`             // how long a run waits for an eagle and its work

@@ -217,7 +217,7 @@ func (d *decoder) extractFields(x *Extract) []field {
 	return []field{
 		{"limits", d.section(d.limitFields(&x.Limits))},
 		{"passwords", d.secrets(&x.Passwords)},
-		{"encodings", d.charsets(&x.Encodings)},
+		{"encodings", d.entryCharsets(&x.Encodings)},
 		{"batch_archives", number(d, &x.BatchArchives, 1, maxBatch)},
 		{"batch_bytes", d.size(&x.BatchBytes, 1)},
 		{"deadline", d.duration(&x.Deadline, time.Second)},

@@ -54,6 +54,15 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, Schedule{15 * time.Minute, 10 * time.Second}, config.Schedule)
 }
 
+func TestCharsetsOfEntryNames(t *testing.T) {
+	config := mustLoad(t, "servers: {a: {host: h}}\nextract: {encodings: [Auto, GBK, cp437, windows-1251]}")
+	assert.Equal(t, []string{"auto", "gbk", "cp437", "windows-1251"}, config.Extract.Encodings)
+	_, err := load(t, "servers: {a: {host: h}}\nextract: {encodings: [utf-16]}")
+	assert.ErrorContains(t, err, `"utf-16" is not a charset of names in archives`)
+	_, err = load(t, "servers: {a: {host: h, encoding: cp437}}")
+	assert.ErrorContains(t, err, `"cp437" is not a charset of file names`, "of an FTP server it is not known")
+}
+
 func TestServersOverrideDefaultsKeyByKey(t *testing.T) {
 	config := mustLoad(t, `
 servers: # before the defaults: the order does not matter

@@ -15,6 +15,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"golang.org/x/text/encoding/htmlindex"
+
+	"talon/internal/charset"
 )
 
 // Upper ends of ranges.
@@ -175,6 +177,17 @@ func checkCharset(name string) *Error {
 	}
 }
 
+// checkEntryCharset accepts what the extraction engine knows: zip programs use more charsets than FTP servers.
+func checkEntryCharset(name string) *Error {
+	if _, err := charset.Find(name); err == nil {
+		return nil
+	}
+	return &Error{
+		Message: fmt.Sprintf("%.60q is not a charset of names in archives", name),
+		Hint:    "use auto, gbk, big5, shift-jis, euc-kr, ibm437, ibm850 or another label of encoding.spec.whatwg.org or of IANA",
+	}
+}
+
 // charset sets the name of a charset in lower case, the spelling that everybody looks up.
 func (d *decoder) charset(target *string) setter {
 	return func(e entry) {
@@ -183,9 +196,9 @@ func (d *decoder) charset(target *string) setter {
 	}
 }
 
-func (d *decoder) charsets(target *[]string) setter {
+func (d *decoder) entryCharsets(target *[]string) setter {
 	return func(e entry) {
-		d.list(target, checkCharset)(e)
+		d.list(target, checkEntryCharset)(e)
 		names := make([]string, len(*target))
 		for i, name := range *target {
 			names[i] = strings.ToLower(strings.TrimSpace(name))

@@ -1,77 +1,60 @@
 package archive
 
 import (
-	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/ianaindex"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"talon/internal/pathname"
 )
 
-// charsets decode entry names that are not UTF-8, in the order of Request.Encodings.
-type charsets []encoding.Encoding
+// clean turns a decoded name into a relative path that Windows takes too (see pathname.Portable), for the warehouse may be
+// shared. Only what climbs, what holds a control character and what is no path at all is refused.
+func clean(name string) (string, error) { return pathname.Portable(relative(name)) }
 
-func newCharsets(names []string) (charsets, error) {
-	var c charsets
-	for _, name := range names {
-		enc, err := htmlindex.Get(name)
-		if err != nil {
-			enc, err = ianaindex.IANA.Encoding(name) // knows what browsers do not, e.g. "IBM437"
-		}
-		if err != nil || enc == nil {
-			return nil, fmt.Errorf("unknown encoding of names %q", name)
-		}
-		c = append(c, enc)
-	}
-	return c, nil
-}
-
-// decode returns a stored name as text, or as it is if no encoding fits. The flags by which archives declare UTF-8 are not
-// asked: they are often wrong, and bytes that are valid UTF-8 are hardly ever anything else.
-func (c charsets) decode(raw string) string {
-	if utf8.ValidString(raw) {
-		return raw
-	}
-	for _, enc := range c {
-		text, err := enc.NewDecoder().String(raw)
-		if err == nil && !strings.ContainsRune(text, utf8.RuneError) {
-			return text
-		}
-	}
-	return raw
-}
-
-// foldKey is the key under which two paths are one on file systems that ignore case.
-func foldKey(p string) string { return strings.ToLower(p) }
-
-// clean turns a decoded name into a relative path. Backslashes separate, as Windows programs store them: so this comes
-// after the decoding, because the second byte of a Chinese character may be one.
-func clean(name string) (string, error) {
+// relative replaces backslashes, which separate as Windows programs store them, and drops the drive. It comes after the
+// decoding, because the second byte of a Chinese character may be a backslash.
+func relative(name string) string {
 	name = strings.ReplaceAll(name, `\`, "/")
-	if len(name) >= 2 && name[1] == ':' && unicode.IsLetter(rune(name[0])) && name[0] < utf8.RuneSelf {
+	if len(name) >= 2 && name[1] == ':' && name[0] < utf8.RuneSelf && unicode.IsLetter(rune(name[0])) {
 		name = name[2:]
 	}
-	return pathname.Clean(name)
+	return name
 }
 
 // isRoot says whether a name stands for the archive's own root, such as "./".
 func isRoot(name string) bool {
-	return strings.Trim(strings.ReplaceAll(name, `\`, "/"), "./") == "" && !strings.Contains(name, "..")
+	name = relative(name)
+	return strings.Trim(name, "./") == "" && !strings.Contains(name, "..")
 }
 
 // printable returns a name that can be shown and put into JSON.
 func printable(name string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if pathname.Invisible(r) {
 			return utf8.RuneError
 		}
 		return r
 	}, strings.ToValidUTF8(name, string(utf8.RuneError)))
+}
+
+// foldKey returns what two paths have in common that are one on file systems which know no case and compare normalised
+// text (Unicode 3.13, D145, and variation selectors do not count): such twins are told apart as if they were the same path.
+// It is true for directories too: "Dir/a" and "dir/b" become "Dir/a" and "dir~2/b", each with its siblings.
+func foldKey(path string) string {
+	if isASCII(path) {
+		return strings.ToLower(path)
+	}
+	path = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Variation_Selector, r) {
+			return -1
+		}
+		return r
+	}, path)
+	return norm.NFC.String(cases.Fold().String(norm.NFD.String(path)))
 }
 
 // tarNames maps the short names of compressed tar archives to the name of what is inside.

@@ -24,27 +24,45 @@ var ErrUnsafe = errors.New("unsafe name")
 
 // Clean returns name as a slash-separated relative path below a root. Leading slashes, empty and "." components are
 // dropped; bytes that are not UTF-8 become %XX so that two different raw names stay different. A "..", a NUL, a control
-// character, an empty result or an over-long one is refused with ErrUnsafe.
+// character, an empty result or an over-long one is refused with ErrUnsafe. Portable does more, for names that nobody
+// will ask for again.
 func Clean(name string) (string, error) {
+	parts, err := split(name)
+	if err != nil {
+		return "", err
+	}
+	for _, part := range parts {
+		if len(part) > MaxComponent {
+			return "", fmt.Errorf("%w: a component of %.60q… is longer than %d bytes", ErrUnsafe, name, MaxComponent)
+		}
+	}
+	return join(name, parts)
+}
+
+// split returns the components of a name in valid UTF-8. There may be none.
+func split(name string) ([]string, error) {
 	var parts []string
 	for part := range strings.SplitSeq(escapeInvalid(name), "/") {
 		switch {
 		case part == "" || part == ".":
 			continue
 		case part == "..":
-			return "", fmt.Errorf("%w: %q climbs out of its directory", ErrUnsafe, name)
+			return nil, fmt.Errorf("%w: %q climbs out of its directory", ErrUnsafe, name)
 		case strings.ContainsFunc(part, unicode.IsControl):
-			return "", fmt.Errorf("%w: %q contains a control character", ErrUnsafe, name)
-		case len(part) > MaxComponent:
-			return "", fmt.Errorf("%w: a component of %.60q… is longer than %d bytes", ErrUnsafe, name, MaxComponent)
+			return nil, fmt.Errorf("%w: %q contains a control character", ErrUnsafe, name)
 		}
 		parts = append(parts, part)
 	}
-	cleaned := strings.Join(parts, "/")
-	if cleaned == "" || len(cleaned) > MaxPath {
+	return parts, nil
+}
+
+// join makes a path of the components that came of a name.
+func join(name string, parts []string) (string, error) {
+	joined := strings.Join(parts, "/")
+	if joined == "" || len(joined) > MaxPath {
 		return "", fmt.Errorf("%w: %.60q is empty or longer than %d bytes", ErrUnsafe, name, MaxPath)
 	}
-	return cleaned, nil
+	return joined, nil
 }
 
 func escapeInvalid(name string) string {
@@ -55,7 +73,7 @@ func escapeInvalid(name string) string {
 	for i := 0; i < len(name); {
 		r, size := utf8.DecodeRuneInString(name[i:])
 		if r == utf8.RuneError && size == 1 {
-			fmt.Fprintf(&b, "%%%02X", name[i])
+			escape(&b, name[i:i+1])
 		} else {
 			b.WriteString(name[i : i+size])
 		}
