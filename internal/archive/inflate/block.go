@@ -2,8 +2,8 @@ package inflate
 
 import "io"
 
-// header begins a block (RFC 1951, 3.2.3).
-func (d *Reader) header() error {
+// blockHeader begins a block (RFC 1951, 3.2.3), or ends the stream.
+func (d *Reader) blockHeader() error {
 	if d.final {
 		d.in.align()
 		return io.EOF
@@ -23,7 +23,7 @@ func (d *Reader) header() error {
 			return err
 		}
 	default:
-		return corrupt("a block of no known type")
+		return corrupt("a block of an unknown type")
 	}
 	d.step = (*Reader).compressed
 	return nil
@@ -41,36 +41,32 @@ func (d *Reader) storedHeader() error {
 		return err
 	}
 	if size != complement^0xffff {
-		return corrupt("the length of a stored block does not match its complement")
+		return corrupt("the length of a stored block is not what its complement says")
 	}
 	d.in.align()
 	d.stored, d.step = size, (*Reader).copyStored
 	return nil
 }
 
-// copyStored goes on with a block without compression.
+// copyStored goes on with a block without compression, until it ends or the output is full.
 func (d *Reader) copyStored() error {
-	for d.stored > 0 {
+	for d.stored > 0 && d.hasRoom() {
 		if d.in.pos == d.in.end {
 			if err := d.in.fill(); err != nil {
 				return noEOF(err)
 			}
 		}
 		room := d.out[d.pos:min(len(d.out), d.pos+d.stored)]
-		if len(room) == 0 {
-			return nil
-		}
 		n := copy(room, d.in.buf[d.in.pos:d.in.end])
 		d.in.pos += n
 		d.pos += n
 		d.stored -= n
 	}
-	d.step = (*Reader).header
+	if d.stored == 0 {
+		d.step = (*Reader).blockHeader
+	}
 	return nil
 }
-
-// order is the order of the code lengths of the code length code (RFC 1951, 3.2.7).
-var order = [lengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // dynamicHeader reads the codes of a block (RFC 1951, 3.2.7).
 func (d *Reader) dynamicHeader() error {
@@ -78,34 +74,37 @@ func (d *Reader) dynamicHeader() error {
 	if err != nil {
 		return err
 	}
-	literals, distances, lengths := counts&31+257, counts>>5&31+1, counts>>10+4
+	literals, distances := counts&31+257, counts>>5&31+1
 	if literals > maxLiterals || distances > d.variant.distances {
-		return corrupt("more codes than symbols")
+		return corrupt("a block with more codes than there are symbols")
 	}
-	if err := d.readLengthCode(lengths); err != nil {
+	if err := d.readLengthCode(counts>>10 + 4); err != nil {
 		return err
 	}
-	if err := d.readSizes(literals + distances); err != nil {
+	if err := d.readSizes(d.sizes[:literals+distances]); err != nil {
 		return err
 	}
 	if d.sizes[256] == 0 {
-		return corrupt("no code for the end of a block")
+		return corrupt("a block with no code for its end")
 	}
-	d.tables = &d.own
 	if !build(d.own.literal[:], literalBits, d.sizes[:literals], d.variant.literal[:]) {
-		return corrupt("the literal and length code is not a complete code")
+		return corrupt("the literal and length code is not complete")
 	}
 	if !build(d.own.distance[:], distanceBits, d.sizes[literals:literals+distances], d.variant.distance[:]) {
-		return corrupt("the distance code is not a complete code")
+		return corrupt("the distance code is not complete")
 	}
+	d.tables = &d.own
 	return nil
 }
+
+// lengthOrder is the order of the symbols of the code length code (RFC 1951, 3.2.7).
+var lengthOrder = [lengths]uint8{16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15}
 
 // readLengthCode reads the code that the lengths of the other codes are written with. Its table lies where that of the
 // distances will be.
 func (d *Reader) readLengthCode(count int) error {
 	var sizes [lengths]uint8
-	for _, symbol := range order[:count] {
+	for _, symbol := range lengthOrder[:count] {
 		size, err := d.in.take(3)
 		if err != nil {
 			return err
@@ -113,40 +112,40 @@ func (d *Reader) readLengthCode(count int) error {
 		sizes[symbol] = uint8(size)
 	}
 	if !build(d.own.distance[:], lengthBits, sizes[:], lengthMeanings[:]) {
-		return corrupt("the code length code is not a complete code")
+		return corrupt("the code length code is not complete")
 	}
 	return nil
 }
 
-// readSizes reads the lengths of the codes of literals and distances, which follow one another as one list.
-func (d *Reader) readSizes(count int) error {
-	sizes := d.sizes[:count]
-	for i := 0; i < count; {
+// readSizes reads the lengths of the codes: those of literals and of distances are one list.
+func (d *Reader) readSizes(sizes []uint8) error {
+	for i := 0; i < len(sizes); {
 		e, err := d.in.symbol(d.own.distance[:], lengthBits)
 		if err != nil {
 			return err
 		}
-		if e&isInvalid != 0 {
-			return corrupt("an invalid code for a code length")
-		}
-		repeat, size := 1, uint8(0)
 		switch {
 		case e&isLiteral != 0:
-			size = uint8(e.value())
+			sizes[i] = uint8(e.value())
+			i++
+			continue
+		case e&isInvalid != 0:
+			return corrupt("an invalid code for the length of a code")
 		case e&repeatsLast != 0 && i == 0:
-			return corrupt("nothing to repeat")
-		case e&repeatsLast != 0:
+			return corrupt("no length of a code to repeat")
+		}
+		count, err := d.in.extra(e)
+		if err != nil {
+			return err
+		}
+		if count > len(sizes)-i {
+			return corrupt("more lengths of codes than codes")
+		}
+		size := uint8(0)
+		if e&repeatsLast != 0 {
 			size = sizes[i-1]
 		}
-		if e&isLiteral == 0 {
-			if repeat, err = d.in.extra(e); err != nil {
-				return err
-			}
-		}
-		if repeat > count-i {
-			return corrupt("more code lengths than codes")
-		}
-		for range repeat {
+		for range count {
 			sizes[i] = size
 			i++
 		}

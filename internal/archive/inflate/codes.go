@@ -45,6 +45,9 @@ func (e entry) taken() uint { return uint(e & 31) }
 func (e entry) code() uint  { return uint(e >> 8 & 15) }
 func (e entry) value() int  { return int(e >> 16) }
 
+// more is what the extra bits add.
+func (e entry) more(bits uint64) int { return int(bits & (1<<e.taken() - 1) >> e.code()) }
+
 // index finds the entry of the second table that a link leads to.
 func (e entry) index(bits uint64, mainBits uint) int {
 	return e.value() + int(bits>>mainBits&(1<<e.code()-1))
@@ -64,9 +67,9 @@ type tables struct {
 type variant struct {
 	window    int
 	distances int // how many there are
-	literal  [literals]entry
-	distance [distances]entry
-	fixed    func() *tables
+	literal   [literals]entry
+	distance  [distances]entry
+	fixed     func() *tables
 }
 
 var (
