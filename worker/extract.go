@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,41 +23,43 @@ import (
 // extractionSlots is how many batches one eagle works on at a time.
 func extractionSlots() int { return max(2, runtime.NumCPU()) }
 
-// newExtractCommand is the extraction engine without Temporal, for a look into one archive.
+// newExtractCommand is the extraction engine without Temporal, for a look into archives.
 func newExtractCommand(stdout io.Writer) *cobra.Command {
 	var asJSON bool
 	var configFile string
 	command := &cobra.Command{
-		Use:   "extract ARCHIVE DEST",
-		Short: "Extract one archive, layers and all, without Temporal",
+		Use:   "extract ARCHIVE... DEST",
+		Short: "Extract archives, layers and all, without Temporal",
 		Long: "Extract ARCHIVE and the archives inside it into DEST, a new or empty directory, with the engine and limits that eagle uses.\n" +
-			"Exit code: 0 all there, 1 nothing, 2 partly, 3 could not run.",
-		Example: "  worker extract statements.zip out/\n  worker extract --json --config talon.yaml statements.zip out/",
+			"Several archives are extracted at once, each into a directory of its own in DEST that is called like the archive without its\n" +
+			"extension (NAME~2 if NAME is taken); their reports come in the order given, with --json one on each line.\n" +
+			"Exit code: 0 all there, 1 nothing, 2 partly, 3 could not run: one of several at least, the others are extracted all the same.",
+		Example: "  worker extract statements.zip out/\n  worker extract --json --config talon.yaml statements.zip out/\n" +
+			"  worker extract --json incoming/*.zip out/",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 2 {
+			if len(args) < 2 {
 				return seeHelp(cmd, fmt.Errorf("extract needs ARCHIVE and DEST: %d given", len(args)))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			request, err := extractRequest(args[0], args[1], configFile)
+			request, err := extractRequest(configFile)
 			if err != nil {
 				return err
 			}
-			report, err := archive.Extract(cmd.Context(), request)
-			if errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("%s is not empty: name a new directory", request.Dest)
+			archives, dest := args[:len(args)-1], args[len(args)-1]
+			if len(archives) > 1 {
+				return extractAll(cmd.Context(), requestEach(request, archives, dest), stdout, cmd.ErrOrStderr(), asJSON)
 			}
+			request.Archive, request.Dest = archives[0], dest
+			report, err := extract(cmd.Context(), request)
 			if err != nil {
 				return err
 			}
 			if err := printReport(stdout, report, asJSON); err != nil {
 				return err
 			}
-			if report.Result != activities.Success {
-				return exitCode(report.Result)
-			}
-			return nil
+			return resultCode(report.Result)
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print the full report as JSON")
@@ -64,28 +67,50 @@ func newExtractCommand(stdout io.Writer) *cobra.Command {
 	return command
 }
 
-func extractRequest(file, dest, configFile string) (archive.Request, error) {
-	request := archive.Request{Archive: file, Dest: dest, Encodings: []string{"gbk"}}
-	if configFile != "" {
-		settings, err := config.Load(configFile)
-		if err != nil {
-			return request, err
-		}
-		if err := settings.ResolveExtractSecrets(); err != nil {
-			return request, err
-		}
-		request.Limits = activities.EngineLimits(settings.Extract.Limits)
-		request.Encodings = settings.Extract.Encodings
-		request.Passwords = settings.ArchivePasswords("")
+// extractRequest is a request that lacks only the archive and the destination.
+func extractRequest(configFile string) (archive.Request, error) {
+	request := archive.Request{Encodings: []string{"gbk"}}
+	if configFile == "" {
+		return request, nil
 	}
-	info, err := os.Stat(file) // before a directory is made for nothing
+	settings, err := config.Load(configFile)
 	if err != nil {
-		return request, fmt.Errorf("%w: %w", archive.ErrSource, err)
+		return request, err
+	}
+	if err := settings.ResolveExtractSecrets(); err != nil {
+		return request, err
+	}
+	request.Limits = activities.EngineLimits(settings.Extract.Limits)
+	request.Encodings = settings.Extract.Encodings
+	request.Passwords = settings.ArchivePasswords("")
+	return request, nil
+}
+
+// extract runs the engine on one archive.
+func extract(ctx context.Context, request archive.Request) (archive.Report, error) {
+	info, err := os.Stat(request.Archive) // before a directory is made for nothing
+	if err != nil {
+		return archive.Report{}, fmt.Errorf("%w: %w", archive.ErrSource, err)
 	}
 	if info.IsDir() {
-		return request, fmt.Errorf("%w: %s is a directory", archive.ErrSource, file)
+		return archive.Report{}, fmt.Errorf("%w: %s is a directory", archive.ErrSource, request.Archive)
 	}
-	return request, os.MkdirAll(dest, 0o750)
+	if err := os.MkdirAll(request.Dest, 0o750); err != nil {
+		return archive.Report{}, err
+	}
+	report, err := archive.Extract(ctx, request)
+	if errors.Is(err, fs.ErrExist) {
+		return report, fmt.Errorf("%s is not empty: name a new directory", request.Dest)
+	}
+	return report, err
+}
+
+// resultCode is the end of the program with a result as its exit code.
+func resultCode(result int) error {
+	if result == activities.Success {
+		return nil
+	}
+	return exitCode(result)
 }
 
 func printReport(w io.Writer, report archive.Report, asJSON bool) error {

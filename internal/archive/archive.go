@@ -33,7 +33,7 @@ const (
 	ReasonLimitSpace        Reason = "limit_free_space"    // the destination has less free space than must remain
 	ReasonTimeout           Reason = "timeout"             // took longer than allowed, or made no progress
 	ReasonCrashed           Reason = "crashed"             // the process that decoded it died
-	ReasonOverlap           Reason = "overlapping_entries" // of a zip archive: shares its bytes with another entry
+	ReasonOverlap           Reason = "overlapping_entries" // of a zip archive: shares its bytes with an entry before it
 	ReasonSelfContaining    Reason = "self_containing"     // same SHA-256 as an archive it lies in
 	ReasonPartial           Reason = "partial"             // some entries are missing; the refusals say which
 	ReasonNestedFailed      Reason = "nested_failed"       // this layer is whole, one inside it is not

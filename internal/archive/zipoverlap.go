@@ -7,9 +7,6 @@ import (
 	"github.com/klauspost/compress/zip"
 )
 
-// ReasonOverlap marks an entry of a zip archive whose data lie in those of another.
-const ReasonOverlap Reason = "overlapping_entries"
-
 // overlaps finds the entries whose data lie, wholly or partly, in those of an entry that begins before them: the way to
 // zip bombs that hold the same data under many names (https://www.bamsoftware.com/hacks/zipbomb/).
 //
