@@ -1,7 +1,7 @@
 // Package ftpservers runs the FTP servers of Debian for tests: vsftpd, proftpd and pure-ftpd. Their packages exclude each
-// other and would start as services, so they are not installed: Fetch has apt download them and unpacks them into a cache
-// directory. Start runs one in the foreground, on a free port of the loopback interface, with a directory and an account of
-// its own. Nothing outside the cache and the temporary directory is touched, and Stop leaves nothing behind.
+// other and would start as services, so they are not installed: Fetch has them unpacked into a cache directory. Start runs
+// one in the foreground, on a free port of the loopback interface, with a directory and an account of its own. Nothing
+// outside the cache and the temporary directory is touched, and Stop leaves nothing behind.
 package ftpservers
 
 import "errors"

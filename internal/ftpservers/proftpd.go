@@ -2,7 +2,6 @@ package ftpservers
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 )
 
@@ -27,7 +26,7 @@ func planProFTPD(s *Server) (plan, error) {
 	}
 	if s.secure() {
 		settings = append(settings,
-			"ModulePath "+filepath.Join(s.install.dir, proModules), "LoadModule mod_tls.c",
+			"ModulePath "+s.install.Path(proModules), "LoadModule mod_tls.c",
 			"TLSEngine on", "TLSRequired on", "TLSLog "+s.file("tls.log"),
 			"TLSECCertificateFile "+s.file("server.pem"), "TLSECCertificateKeyFile "+s.file("server.pem"))
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 )
 
@@ -37,8 +36,8 @@ func (s *Server) writePureDB() error {
 	if err := os.WriteFile(s.file("accounts"), []byte(account), 0o600); err != nil {
 		return err
 	}
-	compile := exec.Command(filepath.Join(s.install.dir, purePassword), "mkdb", s.file("accounts.pdb"), "-f", s.file("accounts"))
-	compile.Env = s.install.environ()
+	compile := exec.Command(s.install.Path(purePassword), "mkdb", s.file("accounts.pdb"), "-f", s.file("accounts"))
+	compile.Env = s.install.Environ()
 	if output, err := compile.CombinedOutput(); err != nil {
 		return fmt.Errorf("pure-pw: %w: %s", err, output)
 	}

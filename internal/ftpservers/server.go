@@ -133,8 +133,8 @@ func (s *Server) launch(ctx context.Context) (err error) {
 	}
 	defer console.Close()
 	s.process, err = devstack.StartProcess(devstack.ProcessOptions{
-		Name: string(s.opts.Kind), Path: filepath.Join(s.install.dir, programs[s.opts.Kind]), Args: planned.args,
-		Env: append(s.install.environ(), s.mark()), Dir: s.dir, Stdin: console, LogFile: console.Name(),
+		Name: string(s.opts.Kind), Path: s.install.Path(programs[s.opts.Kind]), Args: planned.args,
+		Env: append(s.install.Environ(), s.mark()), Dir: s.dir, Stdin: console, LogFile: console.Name(),
 	})
 	if err != nil {
 		return err
