@@ -25,7 +25,11 @@ func (f File) isDir() bool { return strings.HasSuffix(f.Name, "/") }
 // Zip returns a zip archive with the files in their order.
 func Zip(files []File) []byte {
 	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
+	addToZip(zip.NewWriter(&buf), files)
+	return buf.Bytes()
+}
+
+func addToZip(w *zip.Writer, files []File) {
 	for _, f := range files {
 		header := &zip.FileHeader{Name: f.Name, Modified: f.ModTime, Method: zip.Deflate}
 		if f.isDir() {
@@ -37,7 +41,6 @@ func Zip(files []File) []byte {
 		must(err)
 	}
 	must(w.Close())
-	return buf.Bytes()
 }
 
 // Tar returns a tar archive with the files in their order.

@@ -70,8 +70,11 @@ func sevenZip(files []File, coder []byte, pack func([]byte) []byte) []byte {
 	header := []byte{szHeader}
 	header = appendStreams(header, files, coder, sizes)
 	header = appendFiles(header, files)
-	header = append(header, szEnd)
+	return sealSevenZip(packed, append(header, szEnd))
+}
 
+// sealSevenZip puts the start header, which says where the header lies and what its checksum is, before both.
+func sealSevenZip(packed, header []byte) []byte {
 	start := binary.LittleEndian.AppendUint64(nil, uint64(len(packed)))
 	start = binary.LittleEndian.AppendUint64(start, uint64(len(header)))
 	start = binary.LittleEndian.AppendUint32(start, crc32.ChecksumIEEE(header))
@@ -138,8 +141,8 @@ func appendFiles(b []byte, files []File) []byte {
 		attributes = binary.LittleEndian.AppendUint32(attributes, fileAttributes(f))
 	}
 	if len(emptyFile) > 0 {
-		b = appendProperty(b, szEmptyStream, bits(empty))
-		b = appendProperty(b, szEmptyFile, bits(emptyFile))
+		b = appendProperty(b, szEmptyStream, flagBits(empty))
+		b = appendProperty(b, szEmptyFile, flagBits(emptyFile))
 	}
 	b = appendProperty(b, szNames, names)
 	b = appendProperty(b, szModTime, times)
@@ -177,8 +180,8 @@ func appendNumber(b []byte, n uint64) []byte {
 	return binary.LittleEndian.AppendUint64(append(b, 0xff), n)
 }
 
-// bits packs flags, the first one highest.
-func bits(flags []bool) []byte {
+// flagBits packs flags, the first one highest.
+func flagBits(flags []bool) []byte {
 	packed := make([]byte, (len(flags)+7)/8)
 	for i, flag := range flags {
 		if flag {
