@@ -109,10 +109,15 @@ func LongPath(length int) string {
 // name, the last one wins and the others are lost without a word. One is a directory where another is a file.
 func Twins() []File {
 	return []File{
-		{Name: "a.txt", Data: []byte("first")}, {Name: "a.txt", Data: []byte("second")}, {Name: "A.TXT", Data: []byte("third")},
-		{Name: "caf\u00e9.txt", Data: []byte("composed")}, {Name: "cafe\u0301.txt", Data: []byte("decomposed")},
-		{Name: "d", Data: []byte("a file")}, {Name: "d/e.txt", Data: []byte("below the file")},
-		{Name: "./a.txt", Data: []byte("fourth")}, {Name: "x/../a.txt", Data: []byte("fifth")},
+		{Name: "a.txt", Data: []byte("first")},
+		{Name: "a.txt", Data: []byte("second")},
+		{Name: "A.TXT", Data: []byte("third")},
+		{Name: "caf\u00e9.txt", Data: []byte("composed")},
+		{Name: "cafe\u0301.txt", Data: []byte("decomposed")},
+		{Name: "d", Data: []byte("a file")},
+		{Name: "d/e.txt", Data: []byte("below the file")},
+		{Name: "./a.txt", Data: []byte("fourth")},
+		{Name: "x/../a.txt", Data: []byte("fifth")},
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 )
 
 // XZ returns a good xz stream of one block, stored, that asks for an LZMA2 dictionary of the given code (see
-// SevenZipDictionary). With 40, the 68 bytes of "text" make a decoder that believes it take 4 GiB, as github.com/ulikunitz/xz
-// v0.5.17 does (CVE-2025-58058 is the same in its reader of LZMA).
+// SevenZipDictionary). With 40, 56 bytes make a decoder that believes it take 4 GiB, as github.com/ulikunitz/xz v0.5.17
+// does (CVE-2025-58058 is the same in its reader of LZMA).
 func XZ(data []byte, dictionary byte) []byte {
 	const crc32Check = 1
 	flags := []byte{0, crc32Check}
