@@ -57,7 +57,7 @@ func (x *extraction) admit(ctx context.Context, n *layer, e entry) (*member, err
 		return nil, err
 	}
 	if e.text == "" {
-		e.text = x.names.decode(e.name)
+		e.text = x.decodeName(n, e.name)
 	}
 	if e.kind == directory && isRoot(e.text) {
 		return nil, nil
@@ -75,6 +75,13 @@ func (x *extraction) admit(ctx context.Context, n *layer, e entry) (*member, err
 		return nil, x.keep(ctx, m, err)
 	}
 	return m, nil
+}
+
+func (x *extraction) decodeName(n *layer, raw string) string {
+	if n.names == nil {
+		return x.names.decode(raw)
+	}
+	return n.names.decode(raw)
 }
 
 // keep notes in the member why it could not be had, unless that is no matter of the member alone, and returns what ends
@@ -144,7 +151,7 @@ func (x *extraction) opener(n *layer, e entry) func() (io.ReadCloser, error) {
 // anything else in it.
 func (x *extraction) linked(n *layer, target string) (io.ReadCloser, error) {
 	n.writing.Wait()
-	rel, err := clean(x.names.decode(target))
+	rel, err := clean(x.decodeName(n, target))
 	placed, ok := n.placed[rel]
 	if err != nil || !ok || placed.refused != nil || placed.file.SHA256 == "" {
 		return nil, fault(ReasonSkippedSpecial, "a link to %q, which did not come before it in the archive", printable(target))
@@ -166,6 +173,7 @@ func (x *extraction) receive(ctx context.Context, m *member, open func() (io.Rea
 	}
 	r := shielded{opened}
 	defer r.Close()
+	m.file.Size = 0 // unless this is the first password that is tried
 	buffer := x.buffers.get()
 	count, err := x.fill(ctx, m, buffer, r)
 	switch {

@@ -23,6 +23,7 @@ type layer struct {
 	base     string    // directory in the destination that its entries go to
 	ownsBase bool      // base was made for this layer
 
+	names   charsets // for its entries; nil = those of the extraction
 	entries int
 	members []*member          // in its order, but for directories
 	dirs    map[string]string  // directories: cleaned name in the archive -> path in the destination

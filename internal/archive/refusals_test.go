@@ -166,12 +166,12 @@ func TestLinksAndDevicesAreNotCreated(t *testing.T) {
 
 func TestEncryptedAndUnknownMethodsInZip(t *testing.T) {
 	data := rawZip(t,
-		kzip.FileHeader{Name: "classic.txt", Flags: 1, Method: kzip.Deflate}, kzip.FileHeader{Name: "aes.txt", Flags: 1, Method: 99},
-		kzip.FileHeader{Name: "deflate64.txt", Method: 9}, kzip.FileHeader{Name: "good.txt"})
+		kzip.FileHeader{Name: "classic.txt", Flags: 1, Method: kzip.Deflate}, kzip.FileHeader{Name: "strong.txt", Flags: 0x41, Method: kzip.Deflate},
+		kzip.FileHeader{Name: "imploded.txt", Method: 6}, kzip.FileHeader{Name: "good.txt"})
 	contents, report := extract(t, "a.zip", data)
 	assert.Equal(t, map[string]string{"good.txt": "data of good.txt"}, contents)
 	assert.Equal(t, map[string]archive.Reason{
-		"classic.txt": archive.ReasonEncrypted, "aes.txt": archive.ReasonEncrypted, "deflate64.txt": archive.ReasonUnsupportedMethod,
+		"classic.txt": archive.ReasonEncrypted, "strong.txt": archive.ReasonUnsupportedMethod, "imploded.txt": archive.ReasonUnsupportedMethod,
 	}, reasons(report))
 	assert.Equal(t, 2, report.Result)
 	assert.Equal(t, archive.ReasonPartial, report.Reason)

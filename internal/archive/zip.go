@@ -25,6 +25,7 @@ func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
+	n.names = x.names.prior(storedNames(zr.File))
 	if err := x.claimBase(n); err != nil {
 		return err
 	}
@@ -70,12 +71,12 @@ type zipFile struct {
 // readZipFiles gives all entries their paths in the order of the archive, then reads them, several at once. Neighbours are
 // read together: they mostly lie in one directory, where only one file can be created at a time.
 func (x *extraction) readZipFiles(ctx context.Context, n *layer, whole *joined, files []*zip.File) error {
-	admitted, limit := x.admitZip(ctx, n, files)
+	admitted, limit := x.admitZip(ctx, n, whole, files)
+	passwords := &zipPasswords{passwords: x.request.Passwords}
 	const together = 32
 	read := func(group int) error {
 		for _, f := range admitted[group*together : min((group+1)*together, len(admitted))] {
-			open := func() (io.ReadCloser, error) { return x.openZip(whole, f.File) }
-			if err := x.keep(ctx, f.member, x.receive(ctx, f.member, open, x.now)); err != nil {
+			if err := x.keep(ctx, f.member, x.readZipFile(ctx, whole, f, passwords)); err != nil {
 				return err
 			}
 		}
@@ -90,6 +91,14 @@ func (x *extraction) readZipFiles(ctx context.Context, n *layer, whole *joined, 
 		return err
 	}
 	return limit
+}
+
+func (x *extraction) readZipFile(ctx context.Context, whole *joined, f zipFile, passwords *zipPasswords) error {
+	receive := func(open func() (io.ReadCloser, error)) error { return x.receive(ctx, f.member, open, x.now) }
+	if isZipEncrypted(f.File) {
+		return passwords.decrypt(f.File, x.zipMethod, receive)
+	}
+	return receive(func() (io.ReadCloser, error) { return x.openZip(whole, f.File) })
 }
 
 // inTurn is extraction.spread on one goroutine.
@@ -112,10 +121,15 @@ func declared(files []zipFile) (bytes uint64) {
 }
 
 // admitZip returns the entries to be read, and the limit that was hit, if one was.
-func (x *extraction) admitZip(ctx context.Context, n *layer, files []*zip.File) ([]zipFile, error) {
+func (x *extraction) admitZip(ctx context.Context, n *layer, whole *joined, files []*zip.File) ([]zipFile, error) {
 	var admitted []zipFile
+	overlapping := overlaps(files, whole.size)
 	for _, file := range files {
-		m, err := x.admit(ctx, n, zipEntry(file))
+		e := zipEntry(file)
+		if overlapping[file] {
+			e.refuse = fault(ReasonOverlap, "its data are those of another entry")
+		}
+		m, err := x.admit(ctx, n, e)
 		if err != nil {
 			return admitted, err
 		}
@@ -124,6 +138,14 @@ func (x *extraction) admitZip(ctx context.Context, n *layer, files []*zip.File) 
 		}
 	}
 	return admitted, nil
+}
+
+func storedNames(files []*zip.File) []string {
+	names := make([]string, len(files))
+	for i, file := range files {
+		names[i] = file.Name
+	}
+	return names
 }
 
 func zipEntry(file *zip.File) entry {

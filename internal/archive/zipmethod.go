@@ -34,11 +34,8 @@ var methodNames = map[uint16]string{
 	18: "IBM TERSE", 19: "IBM LZ77", 94: "MP3", 96: "JPEG", 97: "WavPack", 98: "PPMd",
 }
 
-// openZip opens an entry: its bytes are decrypted, decompressed and checked.
+// openZip opens an entry that is not encrypted.
 func (x *extraction) openZip(src *joined, file *zip.File) (io.ReadCloser, error) {
-	if file.Flags&1 != 0 || file.Method == methodAES {
-		return nil, fault(ReasonEncrypted, "a password is needed")
-	}
 	offset, err := file.DataOffset()
 	if err != nil {
 		return nil, err
@@ -47,7 +44,7 @@ func (x *extraction) openZip(src *joined, file *zip.File) (io.ReadCloser, error)
 		return nil, io.ErrUnexpectedEOF
 	}
 	packed := io.NewSectionReader(src, offset, int64(file.CompressedSize64))
-	content, err := x.zipMethod(packed, file.Method)
+	content, err := x.zipMethod(file.Method, packed)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +53,7 @@ func (x *extraction) openZip(src *joined, file *zip.File) (io.ReadCloser, error)
 
 // zipMethod decompresses what a method of zip compressed. All but the common ones may take much memory: those are read
 // one at a time.
-func (x *extraction) zipMethod(packed *io.SectionReader, method uint16) (io.ReadCloser, error) {
+func (x *extraction) zipMethod(method uint16, packed io.Reader) (io.ReadCloser, error) {
 	switch method {
 	case methodStore:
 		return io.NopCloser(packed), nil

@@ -87,19 +87,39 @@ var compressors = map[string]bool{
 	".gz": true, ".bz2": true, ".xz": true, ".zst": true, ".lz4": true, ".br": true, ".sz": true, ".lz": true, ".zz": true,
 }
 
-// SplitExt splits p before its extension; ".tar.gz" and its kin count as one extension. A name that is nothing but an
-// extension (".profile") has none.
+// containers are the extensions of archives that are cut into volumes.
+var containers = map[string]bool{".zip": true, ".7z": true, ".rar": true}
+
+// SplitExt splits p before its extension; ".tar.gz" and its kin count as one extension, and so do those of volumes:
+// ".part1.rar", ".7z.001", ".tar.gz.001". A name that is nothing but an extension (".profile") has none.
 func SplitExt(p string) (stem, ext string) {
-	ext = path.Ext(p)
-	stem = strings.TrimSuffix(p, ext)
-	if compressors[strings.ToLower(ext)] && strings.EqualFold(path.Ext(stem), ".tar") {
-		ext = path.Ext(stem) + ext
-		stem = strings.TrimSuffix(p, ext)
+	stem = strings.TrimSuffix(p, path.Ext(p))
+	for before := path.Ext(stem); belongs(before, p[len(stem):]); before = path.Ext(stem) {
+		stem = strings.TrimSuffix(stem, before)
 	}
 	if path.Base(stem) == "." || strings.HasSuffix(stem, "/") || stem == "" {
 		return p, ""
 	}
-	return stem, ext
+	return stem, p[len(stem):]
+}
+
+// belongs says whether an extension is the first part of one that goes on with ext.
+func belongs(before, ext string) bool {
+	before, ext = strings.ToLower(before), strings.ToLower(ext)
+	last := path.Ext(ext)
+	piece := len(last) > 3 && isNumber(last[1:])
+	switch {
+	case ext == ".rar":
+		return strings.HasPrefix(before, ".part") && isNumber(before[len(".part"):])
+	case before == ".tar":
+		return piece && last == ext || compressors[ext] || piece && compressors[strings.TrimSuffix(ext, last)]
+	default:
+		return piece && last == ext && (compressors[before] || containers[before])
+	}
+}
+
+func isNumber(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
 // Versioned returns the n-th candidate for p: p itself for n = 1, then "stem~2.ext", "stem~3.ext", …

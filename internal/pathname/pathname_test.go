@@ -53,8 +53,13 @@ func TestVersionedKeepsTheWholeExtension(t *testing.T) {
 }
 
 func TestSplitExt(t *testing.T) {
-	stem, ext := pathname.SplitExt("in/inner.TAR.Zst")
-	assert.Equal(t, []string{"in/inner", ".TAR.Zst"}, []string{stem, ext})
-	stem, ext = pathname.SplitExt("x.csv.gz")
-	assert.Equal(t, []string{"x.csv", ".gz"}, []string{stem, ext})
+	for name, want := range map[string][2]string{
+		"in/inner.TAR.Zst": {"in/inner", ".TAR.Zst"}, "x.csv.gz": {"x.csv", ".gz"}, "a/.tar.gz": {"a/.tar.gz", ""}, "plain": {"plain", ""},
+		"a.part01.rar": {"a", ".part01.rar"}, "a.parts.rar": {"a.parts", ".rar"}, "b/x.7z.001": {"b/x", ".7z.001"},
+		"x.tar.gz.002": {"x", ".tar.gz.002"}, "x.tar.001": {"x", ".tar.001"}, "x.csv.001": {"x.csv", ".001"}, "x.zip.01": {"x.zip", ".01"},
+		"a.b/c": {"a.b/c", ""}, ".part1.rar": {".part1.rar", ""},
+	} {
+		stem, ext := pathname.SplitExt(name)
+		assert.Equal(t, want, [2]string{stem, ext}, name)
+	}
 }

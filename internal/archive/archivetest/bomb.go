@@ -15,14 +15,14 @@ const zerosPiece = 1 << 20
 // deflatedZeros returns a deflate stream of size zeros. Pieces that end in a flush at a byte and never look back are all
 // the same, so that 10 GiB take as long as copying 10 MiB, and the stream itself compresses once more by a factor of 200.
 func deflatedZeros(size int64) []byte {
-	piece := deflate(make([]byte, zerosPiece))
+	piece := deflateBlocks(make([]byte, zerosPiece))
 	out := bytes.Repeat(piece, int(size/zerosPiece))
-	out = append(out, deflate(make([]byte, size%zerosPiece))...)
+	out = append(out, deflateBlocks(make([]byte, size%zerosPiece))...)
 	return append(out, storedDeflate(nil)...)
 }
 
-// deflate returns data as blocks that are not the last and end at a byte.
-func deflate(data []byte) []byte {
+// deflateBlocks returns data as blocks that are not the last and end at a byte.
+func deflateBlocks(data []byte) []byte {
 	var buf bytes.Buffer
 	w, err := flate.NewWriter(&buf, flate.BestCompression)
 	must(err)
@@ -85,7 +85,7 @@ func zerosEntry(name string, size int64) ZipEntry {
 func NestedBomb(width, depth int, leaf int64) []byte {
 	data := ZipOfZeros("0.dll", leaf)
 	for range depth - 1 {
-		packed := append(deflate(data), storedDeflate(nil)...)
+		packed := append(deflateBlocks(data), storedDeflate(nil)...)
 		var w rawZipWriter
 		for i := range width {
 			w.add(ZipEntry{
