@@ -269,6 +269,23 @@ func TestOtherEncryptionIsNamed(t *testing.T) {
 	}
 }
 
+func TestEncryptedZipDirectory(t *testing.T) {
+	end := func(version byte, size byte) []byte {
+		b := append([]byte("encrypted"+zip64EndMark), size, 0, 0, 0, 0, 0, 0, 0, version, 0, version, 0)
+		b = append(b, make([]byte, 80)...)
+		b = append(b, zip64LocatorMark+"\x00\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00"...)
+		return append(b, zipEndMark+strings.Repeat("\x00", 18)...)
+	}
+	for _, c := range []struct {
+		archive []byte
+		want    bool
+	}{
+		{end(62, 72), true}, {end(45, 72), false}, {end(62, 44), false}, {archivetest.Zip(nil), false}, {[]byte("no zip"), false},
+	} {
+		assert.Equal(t, c.want, isZipDirectoryEncrypted(bytes.NewReader(c.archive), int64(len(c.archive))))
+	}
+}
+
 // An error of the destination is no reason to try another password, while a panic of a decoder is.
 func TestWhoseFaultItIs(t *testing.T) {
 	file := openZip(t, archivetest.ZipEncrypted(

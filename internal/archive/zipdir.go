@@ -96,6 +96,19 @@ func (e zipEndRecords) zip64End(j *joined) (record []byte, at int64, err error) 
 	return record, at, nil
 }
 
+// isZipDirectoryEncrypted says whether the central directory itself is encrypted, so that not even the names can be had
+// (7.3.4). Then it is no directory for any reader here.
+func isZipDirectoryEncrypted(r io.ReaderAt, size int64) bool {
+	const firstVersion, plainSize = 62, zip64EndSize - 12 // of the record, without what stands before its size
+	file := volume{r: r, size: size}
+	records, err := readZipEndRecords(file)
+	if err != nil || records.locator == nil {
+		return false
+	}
+	record, _, err := records.zip64End(join(file))
+	return err == nil && le16(record, 14) >= firstVersion && le64(record, 4) > plainSize
+}
+
 // position turns an offset in a volume into one in the joined file.
 func (j *joined) position(volume, offset int64) (int64, bool) {
 	if volume < 0 || volume >= int64(len(j.volumes)) || offset < 0 || offset > j.volumes[volume].size {

@@ -22,7 +22,7 @@ const zipCryptoHeader = 12
 func newZipCrypto(file *zip.File) zipLock {
 	known := byte(file.CRC32 >> 24)
 	if file.Flags&zipStreamed != 0 {
-		known = byte(file.ModifiedTime >> 8)
+		known = byte(file.ModifiedTime >> 8) //lint:ignore SA1019 the time as it is stored is meant
 	}
 	open := func(password string) (io.Reader, error) {
 		raw, err := file.OpenRaw()

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 raw headers have the time as it is stored
+
 package archivetest
 
 import (
