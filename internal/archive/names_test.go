@@ -48,6 +48,7 @@ func TestFoldKey(t *testing.T) {
 		{"\u212b", "å", "a\u030a"},
 		{"\u2764\ufe0f", "\u2764"},
 		{"가", "\u1100\u1161"},
+		{"α\u0345\u0301", "α\u0301\u0345"},
 	} {
 		for _, twin := range twins {
 			assert.Equal(t, foldKey(twins[0]), foldKey(twin), "%q and %q", twins[0], twin)
