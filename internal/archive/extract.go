@@ -243,12 +243,15 @@ func (x *extraction) decode(ctx context.Context, n *layer, src *source) error {
 // unpack hands the layer to the reader of its format. The error says why the layer could not be read to its end.
 func (x *extraction) unpack(ctx context.Context, n *layer, src *source) (err error) {
 	defer shield(&err)
-	format, ok := Recognise(n.name, src, src.size)
+	format, _, ok := Recognise(n.name, src, src.size)
 	if first, number, isVolume := VolumeOf(n.name); !ok && isVolume && number > 1 {
 		return fault(ReasonMissingVolume, "the volume %q is missing", printable(path.Base(first)))
 	}
 	if !ok {
 		return fault(ReasonUnrecognised, "the content is in no format known here")
+	}
+	if err := format.refusal(); err != nil {
+		return err
 	}
 	switch format {
 	case Zip:

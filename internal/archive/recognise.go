@@ -8,7 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mholt/archiver/v4"
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zlib"
 )
 
 // Format is a format of archives or of compressed streams. A tar archive inside a compressed stream is found when the
@@ -55,32 +56,84 @@ var magics = []struct {
 
 // Recognise tells the format of a file by its content: bytes at fixed places, the checksum of a tar header, the end
 // record of a zip archive. The name decides only where the content cannot: for brotli, which has no mark at all, zlib,
-// whose mark is two bytes, and an empty tar archive, which is nothing but zeros.
-func Recognise(name string, r io.ReaderAt, size int64) (Format, bool) {
-	head := make([]byte, min(size, 2*tarBlock))
-	n, _ := r.ReadAt(head, 0)
-	head = head[:n]
-	ext := strings.ToLower(path.Ext(name))
-	if format, ok := byMagic(head, r, size); ok {
-		return format, true
-	}
-	switch {
-	case isTarHeader(head), ext == ".tar" && isEmptyTar(head):
-		return Tar, true
-	case isBzip2(head):
-		return Bzip2, true
-	case isPrefixedZip(head, ext, r, size):
-		return Zip, true
-	case ext == ".br" && size > 0:
-		return Brotli, true
-	case ext == ".zz" && startsZlib(r, size):
-		return Zlib, true
-	}
-	return "", false
+// whose mark is two bytes, an empty tar archive, which is nothing but zeros, and formats that are only told apart to be
+// refused. offset is where a 7z or RAR archive begins that a program was put before, else 0.
+//
+// It reads the first KiB; more only where that promises something: the last 64 KiB of what may be a zip archive behind
+// something else, the first 2 MiB of a program, the first 64 KiB of what is called brotli or zlib.
+func Recognise(name string, r io.ReaderAt, size int64) (format Format, offset int64, ok bool) {
+	return newProbe(name, r, size).recognise()
 }
 
-func byMagic(head []byte, r io.ReaderAt, size int64) (Format, bool) {
-	head = skipFrames(head, r, size)
+// IsCandidate says whether a file is to be handed to Extract: it is an archive by its content, or it is called one, so
+// that its being none is worth a report. Documents that happen to be zip archives are plain files. Archives that cannot be
+// opened here are candidates too: that they are closed is to be seen in a report.
+func IsCandidate(name string, r io.ReaderAt, size int64) bool {
+	p := newProbe(name, r, size)
+	if format, _, ok := p.recognise(); ok {
+		return format != Zip || !p.isDocument()
+	}
+	return (archiveNames[p.ext] || tarNames[p.ext]) && !p.starts(appleDouble)
+}
+
+// appleDouble begins the attributes that macOS stores beside each file of a zip archive, as "__MACOSX/._a.zip" (RFC 1740,
+// appendix A).
+const appleDouble = "\x00\x05\x16\x07"
+
+// archiveNames are the extensions of what can be opened here.
+var archiveNames = map[string]bool{
+	".zip": true, ".zipx": true, ".tar": true, ".7z": true, ".rar": true, ".gz": true, ".bz2": true, ".xz": true,
+	".zst": true, ".lz4": true, ".br": true, ".sz": true, ".lz": true, ".zz": true,
+}
+
+// probe is a file that is to be recognised.
+type probe struct {
+	r    io.ReaderAt
+	size int64
+	ext  string // of its name, in lower case
+	head []byte
+}
+
+func newProbe(name string, r io.ReaderAt, size int64) *probe {
+	p := &probe{r: r, size: max(size, 0), ext: strings.ToLower(path.Ext(name))}
+	p.head = p.read(0, 2*tarBlock)
+	return p
+}
+
+// read returns at most count bytes from an offset on, fewer where the file ends or cannot be read.
+func (p *probe) read(offset, count int64) []byte {
+	buffer := make([]byte, max(min(count, p.size-offset), 0))
+	n, _ := p.r.ReadAt(buffer, offset)
+	return buffer[:n]
+}
+
+func (p *probe) starts(magic string) bool { return bytes.HasPrefix(p.head, []byte(magic)) }
+
+func (p *probe) recognise() (format Format, offset int64, ok bool) {
+	if format, ok := p.byMagic(); ok {
+		return format, 0, true
+	}
+	switch {
+	case isTarHeader(p.head), p.ext == ".tar" && isEmptyTar(p.head):
+		return Tar, 0, true
+	case isBzip2(p.head):
+		return Bzip2, 0, true
+	case p.isPrefixedZip():
+		return Zip, 0, true
+	case p.ext == ".br" && p.decodes(func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil }):
+		return Brotli, 0, true
+	case p.ext == ".zz" && p.decodes(func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }):
+		return Zlib, 0, true
+	}
+	if format, offset, ok := p.behindProgram(); ok {
+		return format, offset, true
+	}
+	format, ok = p.closedFormat()
+	return format, 0, ok
+}
+
+func (p *probe) byMagic() (Format, bool) {
+	head := p.skipFrames()
 	for _, magic := range magics {
 		if bytes.HasPrefix(head, []byte(magic.bytes)) {
 			return magic.format, true
@@ -90,20 +143,15 @@ func byMagic(head []byte, r io.ReaderAt, size int64) (Format, bool) {
 }
 
 // skipFrames returns the bytes behind the skippable frames that an lz4 or zstd file may begin with (RFC 8878, 3.1.2).
-func skipFrames(head []byte, r io.ReaderAt, size int64) []byte {
+func (p *probe) skipFrames() []byte {
 	const few = 64
-	offset := int64(0)
+	head, offset := p.head, int64(0)
 	for range few {
-		if len(head) < 8 || head[0]&0xf0 != 0x50 || !bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}) {
+		if len(head) < 8 || head[0]&0xf0 != 0x50 || string(head[1:4]) != "\x2a\x4d\x18" {
 			return head
 		}
 		offset += 8 + int64(binary.LittleEndian.Uint32(head[4:]))
-		if offset >= size {
-			return nil
-		}
-		next := make([]byte, 8)
-		n, _ := r.ReadAt(next, offset)
-		head = next[:n]
+		head = p.read(offset, 8)
 	}
 	return nil
 }
@@ -114,23 +162,32 @@ func isBzip2(head []byte) bool {
 		(string(head[4:10]) == "1AY&SY" || string(head[4:10]) == "\x17\x72\x45\x38\x50\x90")
 }
 
-func startsZlib(r io.ReaderAt, size int64) bool {
-	stream, err := archiver.Zlib{}.OpenReader(io.NewSectionReader(r, 0, size))
+// decodes tries a decoder of a format without a mark on the beginning of the file. A file that ends too early counts if
+// anything came out; what only is followed by something else does not count if nothing came out: a text that begins with
+// ";" would be an empty brotli stream and a rest.
+func (p *probe) decodes(open func(io.Reader) (io.Reader, error)) (ok bool) {
+	const input, output = 64 << 10, 4 << 10
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	stream, err := open(io.NewSectionReader(p.r, 0, min(p.size, input)))
 	if err != nil {
 		return false
 	}
-	defer stream.Close()
-	_, err = io.CopyN(io.Discard, stream, tarBlock)
-	return err == nil || err == io.EOF
+	count, err := io.CopyN(io.Discard, stream, output)
+	return err == nil || err == io.EOF || count > 0 && (err == io.ErrUnexpectedEOF || isForeign(err))
 }
 
 const tarBlock = 512
 
 // isTarHeader checks the sum of a header block, which also the old headers without "ustar" have. The sum is over the
-// block with the sum's own field as spaces; some old programs added signed bytes.
+// block with the sum's own field as spaces; some old programs added signed bytes. A table of numbers could by chance have
+// its sum at that place, but not a size too.
 func isTarHeader(head []byte) bool {
-	const sumAt, sumEnd = 148, 156
-	if len(head) < tarBlock {
+	const sizeAt, sizeEnd, sumAt, sumEnd = 124, 136, 148, 156
+	if len(head) < tarBlock || !isTarNumber(head[sizeAt:sizeEnd]) {
 		return false
 	}
 	stored, err := strconv.ParseInt(strings.Trim(string(head[sumAt:sumEnd]), " \x00"), 8, 64)
@@ -148,34 +205,14 @@ func isTarHeader(head []byte) bool {
 	return stored == unsigned || stored == signed
 }
 
+// isTarNumber accepts octal digits between spaces and NULs, and the base 256 of GNU tar.
+func isTarNumber(field []byte) bool {
+	return field[0]&0x80 != 0 || len(bytes.Trim(bytes.Trim(field, " \x00"), "01234567")) == 0
+}
+
 // isEmptyTar says whether a tar archive has ended before it began: two blocks of zeros.
 func isEmptyTar(head []byte) bool {
 	return len(head) >= 2*tarBlock && isZero(head[:2*tarBlock])
 }
 
 func isZero(p []byte) bool { return len(bytes.TrimLeft(p, "\x00")) == 0 }
-
-// archiveNames are the extensions of what can be opened here.
-var archiveNames = map[string]bool{
-	".zip": true, ".tar": true, ".7z": true, ".rar": true, ".gz": true, ".bz2": true, ".xz": true, ".zst": true,
-	".lz4": true, ".br": true, ".sz": true, ".lz": true, ".zz": true,
-}
-
-// IsCandidate says whether a file is to be handed to Extract: it is an archive by its content, or it is called one, so
-// that its being none is worth a report. Documents that happen to be zip archives (Office, OpenDocument, EPUB, Java,
-// Android) are plain files.
-func IsCandidate(name string, r io.ReaderAt, size int64) bool {
-	if format, ok := Recognise(name, r, size); ok {
-		return format != Zip || !isDocument(r, size)
-	}
-	ext := strings.ToLower(path.Ext(name))
-	return (archiveNames[ext] || tarNames[ext]) && !isAppleDouble(r)
-}
-
-// isAppleDouble recognises the attributes that macOS stores beside each file of a zip archive, as "__MACOSX/._a.zip"
-// (RFC 1740, appendix A).
-func isAppleDouble(r io.ReaderAt) bool {
-	var magic [4]byte
-	_, err := r.ReadAt(magic[:], 0)
-	return err == nil && magic == [4]byte{0x00, 0x05, 0x16, 0x07}
-}

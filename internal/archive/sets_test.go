@@ -462,7 +462,7 @@ func TestPieces(t *testing.T) {
 			set, volumes := written(t, "7zz", "a", "-v64k", "OUT/x."+format, ".")
 			require.Greater(t, len(volumes), 2)
 			j := join(volumes...)
-			found, ok := Recognise(set.Name, j, j.size)
+			found, _, ok := Recognise(set.Name, j, j.size)
 			assert.True(t, ok)
 			assert.Equal(t, Format(format), found)
 

@@ -2,8 +2,8 @@ package archive
 
 import (
 	"bytes"
-	"encoding/binary"
 	"io"
+	"math"
 )
 
 // Sizes and marks of zip records (APPNOTE.TXT 4.3).
@@ -21,6 +21,7 @@ const (
 type zipEnd struct {
 	at            int64 // its offset
 	volume        int   // number of the volume it lies on
+	directoryEnd  int64 // at, or the offset of the zip64 record before it
 	directorySize int64
 	rest          int64 // bytes behind it and its comment
 }
@@ -41,86 +42,73 @@ func findZipEnd(r io.ReaderAt, size int64, behind int64) (zipEnd, bool) {
 		if len(record) < zipEndSize {
 			continue
 		}
-		comment := int(binary.LittleEndian.Uint16(record[20:]))
-		if rest := len(record) - zipEndSize - comment; rest >= 0 {
-			return zipEnd{
-				at: start + int64(i), volume: int(binary.LittleEndian.Uint16(record[4:])), rest: int64(rest),
-				directorySize: int64(binary.LittleEndian.Uint32(record[12:])),
-			}, true
+		if rest := int64(len(record)) - zipEndSize - le16(record, 20); rest >= 0 {
+			return readZipEnd(r, start+int64(i), record, rest), true
 		}
 	}
 }
 
+func readZipEnd(r io.ReaderAt, at int64, record []byte, rest int64) zipEnd {
+	e := zipEnd{at: at, volume: int(le16(record, 4)), directoryEnd: at, directorySize: le32(record, 12), rest: rest}
+	if le16(record, 10) == math.MaxUint16 || le32(record, 12) == math.MaxUint32 || le32(record, 16) == math.MaxUint32 {
+		e.readZip64(r)
+	}
+	return e
+}
+
+// readZip64 looks for the zip64 record right before its locator, where it lies also in an archive behind something else,
+// then where the locator says that it lies (APPNOTE.TXT 4.3.14, 4.3.15). If it is at neither place nothing changes.
+func (e *zipEnd) readZip64(r io.ReaderAt) {
+	locator, ok := readMarked(r, e.at-zip64LocatorSize, zip64LocatorSize, zip64LocatorMark)
+	if !ok {
+		return
+	}
+	for _, at := range []int64{e.at - zip64LocatorSize - zip64EndSize, le64(locator, 8)} {
+		if record, ok := readMarked(r, at, zip64EndSize, zip64EndMark); ok {
+			e.directoryEnd, e.directorySize = at, le64(record, 40)
+			return
+		}
+	}
+}
+
+// readMarked reads a record; ok says whether it is whole and begins with its mark.
+func readMarked(r io.ReaderAt, at int64, size int, mark string) (record []byte, ok bool) {
+	if at < 0 {
+		return nil, false
+	}
+	record = make([]byte, size)
+	n, _ := r.ReadAt(record, at)
+	return record, n == size && string(record[:len(mark)]) == mark
+}
+
 // names returns the first names of the central directory, at most few of them.
 func (e zipEnd) names(r io.ReaderAt, few int) []string {
-	at := e.at - e.directorySize
-	if at < 0 {
+	at := e.directoryEnd - e.directorySize
+	if at < 0 || e.directorySize < 0 {
 		return nil
 	}
 	directory := make([]byte, min(e.directorySize, int64(few)*1024))
 	n, _ := r.ReadAt(directory, at)
 	directory = directory[:n]
 	var names []string
-	for len(names) < few && len(directory) >= zipCentralSize && string(directory[:4]) == zipCentralMark {
-		name := int(binary.LittleEndian.Uint16(directory[28:]))
-		extra := int(binary.LittleEndian.Uint16(directory[30:]))
-		comment := int(binary.LittleEndian.Uint16(directory[32:]))
-		next := zipCentralSize + name + extra + comment
-		if next > len(directory) {
+	for len(names) < few {
+		header, rest, ok := nextCentral(directory)
+		if !ok {
 			break
 		}
-		names = append(names, string(directory[zipCentralSize:zipCentralSize+name]))
-		directory = directory[next:]
+		names = append(names, string(header[zipCentralSize:zipCentralSize+le16(header, 28)]))
+		directory = rest
 	}
 	return names
 }
 
-// isPrefixedZip recognises a zip archive behind something else, such as a program that unpacks it. The record must close
-// the file and its directory must be where it says: other files contain zip archives too. Only where a prefix is likely is
-// a comment allowed for, since looking for one costs every plain file a read of 64 KiB.
-func isPrefixedZip(head []byte, ext string, r io.ReaderAt, size int64) bool {
-	behind := int64(0)
-	for _, program := range []string{"MZ", "\x7fELF", "#!"} {
-		if ext == ".zip" || bytes.HasPrefix(head, []byte(program)) {
-			behind = zipCommentMax
-		}
+// isPrefixedZip recognises a zip archive behind something else, where that is plausible: behind a program that unpacks it,
+// or when the name says so. What has a picture or a document before it is one for those who own it. The end record has to
+// close the file and its directory to be where it says: other files contain zip archives too.
+func (p *probe) isPrefixedZip() bool {
+	if p.ext != ".zip" && p.ext != ".zipx" && !p.starts("MZ") && !p.starts("\x7fELF") && !p.starts("#!") {
+		return false
 	}
-	end, ok := findZipEnd(r, size, behind)
-	return ok && end.rest == 0 && len(end.names(r, 1)) == 1
-}
-
-// isDocument says whether a zip archive is a document or a program: a plain file for those who own it.
-func isDocument(r io.ReaderAt, size int64) bool {
-	const few = 64
-	var names []string
-	if end, ok := findZipEnd(r, size, zipCommentMax); ok {
-		names = end.names(r, few)
-	}
-	if len(names) == 0 {
-		names = firstLocalName(r)
-	}
-	for i, name := range names {
-		switch {
-		case name == "[Content_Types].xml", name == "AndroidManifest.xml": // Office Open XML, Android
-			return true
-		case i == 0 && name == "mimetype": // OpenDocument and EPUB want it to be the first
-			return true
-		case i < 2 && name == "META-INF/MANIFEST.MF": // Java, perhaps behind the entry of the directory
-			return true
-		}
-	}
-	return false
-}
-
-func firstLocalName(r io.ReaderAt) []string {
-	record := make([]byte, zipLocalSize+256)
-	n, _ := r.ReadAt(record, 0)
-	if n < zipLocalSize || string(record[:4]) != zipLocalMark {
-		return nil
-	}
-	length := int(binary.LittleEndian.Uint16(record[26:]))
-	if zipLocalSize+length > n {
-		return nil
-	}
-	return []string{string(record[zipLocalSize : zipLocalSize+length])}
+	end, ok := findZipEnd(p.r, p.size, zipCommentMax)
+	return ok && end.rest == 0 && len(end.names(p.r, 1)) == 1
 }
