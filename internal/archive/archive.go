@@ -21,7 +21,7 @@ const (
 	ReasonUnrecognised      Reason = "unrecognised"        // named like an archive, but its content is none
 	ReasonMissingVolume     Reason = "missing_volume"      // part of a set of volumes
 	ReasonTrailingData      Reason = "trailing_data"       // warning: everything was read, bytes are left over
-	ReasonUnsafeName        Reason = "unsafe_name"         // see pathname.Clean
+	ReasonUnsafeName        Reason = "unsafe_name"         // see pathname.Portable
 	ReasonSkippedSpecial    Reason = "skipped_special"     // link, device, FIFO or socket: never created
 	ReasonLimitDepth        Reason = "limit_depth"         // an archive too deep is kept as a plain file
 	ReasonLimitEntries      Reason = "limit_entries"       //
@@ -87,7 +87,8 @@ type Request struct {
 	Name   string // how the report calls it, e.g. "branch-001/a.zip"; "" = base name of Archive
 	Dest   string // existing, empty directory that the contents are written below; not to be looked into before Extract returns
 	Limits Limits
-	// Passwords and Encodings are tried in order (entry names that are not UTF-8: the first encoding that decodes them).
+	// Passwords are tried in order. Encodings are those that entry names which are not UTF-8 may be in, the likelier ones
+	// first; "auto" = the common ones of all countries.
 	Passwords []string
 	Encodings []string
 	// Parallel is how many goroutines decode and write at most; 0 = one for each core. With 1, layers are decoded one at a time.

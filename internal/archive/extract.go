@@ -243,7 +243,7 @@ func (x *extraction) decode(ctx context.Context, n *layer, src *source) error {
 // unpack hands the layer to the reader of its format. The error says why the layer could not be read to its end.
 func (x *extraction) unpack(ctx context.Context, n *layer, src *source) (err error) {
 	defer shield(&err)
-	format, _, ok := Recognise(n.name, src, src.size)
+	format, offset, ok := Recognise(n.name, src, src.size)
 	if first, number, isVolume := VolumeOf(n.name); !ok && isVolume && number > 1 {
 		return fault(ReasonMissingVolume, "the volume %q is missing", printable(path.Base(first)))
 	}
@@ -259,9 +259,9 @@ func (x *extraction) unpack(ctx context.Context, n *layer, src *source) (err err
 	case Tar:
 		return x.readTarFile(ctx, n, src)
 	case SevenZip:
-		return x.readSevenZip(ctx, n, src)
+		return x.readSevenZip(ctx, n, src.from(offset))
 	case Rar:
-		return x.readRar(ctx, n, src)
+		return x.readRar(ctx, n, src.from(offset))
 	default:
 		return x.readStream(ctx, n, src, format)
 	}

@@ -28,6 +28,17 @@ func join(volumes ...volume) *joined {
 	return j
 }
 
+// from returns what follows an offset in the first volume, before which there is something else.
+func (j *joined) from(offset int64) *joined {
+	if offset == 0 {
+		return j
+	}
+	volumes := slices.Clone(j.volumes)
+	first := &volumes[0]
+	first.r, first.size = io.NewSectionReader(first.r, offset, first.size-offset), first.size-offset
+	return join(volumes...)
+}
+
 // ReadAt implements io.ReaderAt.
 func (j *joined) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {

@@ -125,6 +125,10 @@ func (x *extraction) claimBase(n *layer) error {
 		return err
 	}
 	stem, _ := pathname.SplitExt(n.path)
+	stem, err := pathname.Portable(stem) // "a .zip" would leave "a "
+	if err != nil {
+		return err
+	}
 	base, err := x.out.makeDir(stem)
 	if err != nil {
 		return err

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"unicode/utf8"
 
 	"github.com/nwaples/rardecode/v2"
 )
 
 // readRar reads a RAR archive with the decoder below archiver.Rar, which gives no way to bound the dictionary: 4 GiB.
-func (x *extraction) readRar(ctx context.Context, n *layer, src *source) error {
+func (x *extraction) readRar(ctx context.Context, n *layer, src *joined) error {
 	rr, err := x.openRar(ctx, n, src)
 	if err != nil {
 		return err
@@ -33,7 +34,7 @@ func (x *extraction) readRar(ctx context.Context, n *layer, src *source) error {
 }
 
 // openRar opens the archive with the first password that fits, the first try being none. If none fits, the entries say so.
-func (x *extraction) openRar(ctx context.Context, n *layer, src *source) (*rarSet, error) {
+func (x *extraction) openRar(ctx context.Context, n *layer, src *joined) (*rarSet, error) {
 	plain, err := x.newRar(n, src, nil)
 	if len(x.request.Passwords) == 0 {
 		return plain, err
@@ -53,7 +54,7 @@ func (x *extraction) openRar(ctx context.Context, n *layer, src *source) (*rarSe
 	return plain, err
 }
 
-func (x *extraction) newRar(n *layer, src *source, password *string) (*rarSet, error) {
+func (x *extraction) newRar(n *layer, src *joined, password *string) (*rarSet, error) {
 	options := []rardecode.Option{rardecode.MaxDictionarySize(x.limits.DictionaryBytes)}
 	if password != nil {
 		options = append(options, rardecode.Password(*password))
@@ -66,7 +67,7 @@ func (x *extraction) newRar(n *layer, src *source, password *string) (*rarSet, e
 }
 
 // tryRar reads the first encrypted file: only its checksum proves a password.
-func (x *extraction) tryRar(ctx context.Context, n *layer, src *source, password *string) error {
+func (x *extraction) tryRar(ctx context.Context, n *layer, src *joined, password *string) error {
 	rr, err := x.newRar(n, src, password)
 	if err != nil {
 		return err
@@ -108,6 +109,9 @@ func rarEntry(rr *rarSet, header *rardecode.FileHeader) entry {
 	e := entry{
 		name: header.Name, target: header.LinkTarget, modTime: header.ModificationTime,
 		open: func() (io.ReadCloser, error) { return io.NopCloser(rr), nil },
+	}
+	if utf8.ValidString(header.Name) { // RAR stores Unicode beside, or instead of, the charset of the machine
+		e.text = header.Name
 	}
 	switch {
 	case header.LinkType == rardecode.LinkTypeHardLink, header.LinkType == rardecode.LinkTypeFileCopy:

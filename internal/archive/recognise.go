@@ -73,7 +73,7 @@ func IsCandidate(name string, r io.ReaderAt, size int64) bool {
 	if format, _, ok := p.recognise(); ok {
 		return format != Zip || !p.isDocument()
 	}
-	return (archiveNames[p.ext] || tarNames[p.ext]) && !p.starts(appleDouble)
+	return (archiveNames[p.ext] || tarNames[p.ext] || isLaterVolume(name)) && !p.starts(appleDouble)
 }
 
 // appleDouble begins the attributes that macOS stores beside each file of a zip archive, as "__MACOSX/._a.zip" (RFC 1740,

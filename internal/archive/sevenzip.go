@@ -13,7 +13,7 @@ import (
 
 // readSevenZip reads a 7z archive with the decoder below archiver.SevenZip, whose folders - as the format calls a stream of
 // many files - can be read several at once. All entries get their paths in the order of the archive before that.
-func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *source) error {
+func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *joined) error {
 	zr, err := x.openSevenZip(ctx, src)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func sevenZipSize(files []*sevenzip.File) (bytes uint64) {
 }
 
 // openSevenZip opens the archive with the first password that reads the first file; with none, if none is needed or fits.
-func (x *extraction) openSevenZip(ctx context.Context, src *source) (*sevenzip.Reader, error) {
+func (x *extraction) openSevenZip(ctx context.Context, src *joined) (*sevenzip.Reader, error) {
 	if len(x.request.Passwords) > 0 && x.trySevenZip(ctx, src, "") != nil {
 		for _, password := range x.request.Passwords {
 			if x.trySevenZip(ctx, src, password) == nil {
@@ -100,7 +100,7 @@ func (x *extraction) openSevenZip(ctx context.Context, src *source) (*sevenzip.R
 	return sevenzip.NewReader(src, src.size)
 }
 
-func (x *extraction) trySevenZip(ctx context.Context, src *source, password string) error {
+func (x *extraction) trySevenZip(ctx context.Context, src *joined, password string) error {
 	zr, err := sevenzip.NewReaderWithPassword(src, src.size, password)
 	if err != nil {
 		return err

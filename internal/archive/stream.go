@@ -10,11 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mholt/archiver/v4"
 	"github.com/pierrec/lz4/v4"
 	fastxz "github.com/therootcompany/xz"
+
+	"talon/internal/archive/inflate"
 )
 
 // readStream reads a compressed stream: a tar archive, or one file. Compressor and tar archive are one layer.
@@ -49,10 +50,13 @@ func (x *extraction) readSingle(ctx context.Context, n *layer, r io.Reader, modT
 	if dir := path.Dir(n.path); n.parent != nil && dir != "." {
 		n.base = dir
 	}
-	name := streamName(n.name)
+	name, err := clean(streamName(n.name))
+	if err != nil {
+		return err
+	}
 	m := &member{name: name, raw: name}
 	x.place(n, m, path.Join(n.base, name), modTime)
-	err := x.receive(ctx, m, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }, x.now)
+	err = x.receive(ctx, m, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }, x.now)
 	if err == nil {
 		n.members = append(n.members, m)
 	}
@@ -79,7 +83,7 @@ func (x *extraction) openStream(src *source, format Format) (*stream, error) {
 	}
 	s := &stream{ReadCloser: decoder, source: src, input: input, budget: x.budget}
 	// A writer in wide use (github.com/klauspost/compress/gzip) puts the year 2042 where it knows no time.
-	if gz, ok := decoder.(*gzip.Reader); ok && gz.ModTime.Before(time.Now().Add(24*time.Hour)) {
+	if gz, ok := decoder.(*gzipReader); ok && gz.ModTime.Before(time.Now().Add(24*time.Hour)) {
 		s.modTime = gz.ModTime
 	}
 	return s, nil
@@ -88,7 +92,8 @@ func (x *extraction) openStream(src *source, format Format) (*stream, error) {
 func (x *extraction) decompressor(r *bufio.Reader, format Format) (io.ReadCloser, error) {
 	switch format {
 	case Gzip:
-		return archiver.Gz{}.OpenReader(r)
+		decoder, err := inflate.NewGzipReader(r)
+		return &gzipReader{decoder}, err
 	case Bzip2:
 		return archiver.Bz2{}.OpenReader(r)
 	case XZ: // archiver.Xz allows 64 MiB of dictionary, whatever the limit is
@@ -109,6 +114,12 @@ func (x *extraction) decompressor(r *bufio.Reader, format Format) (io.ReadCloser
 	}
 	return nil, fault(ReasonUnrecognised, "no decompressor for %q", format)
 }
+
+// gzipReader has nothing to close.
+type gzipReader struct{ *inflate.GzipReader }
+
+// Close implements io.Closer.
+func (*gzipReader) Close() error { return nil }
 
 // Read implements io.Reader. Something else behind a complete stream ends it: each decoder has its own word for that.
 func (s *stream) Read(p []byte) (int, error) {
@@ -139,7 +150,7 @@ func (s *stream) count(n int) error {
 // isForeign recognises the errors for a next member that is none. They cannot be about the first member: its mark is how
 // the format was recognised.
 func isForeign(err error) bool {
-	return errors.Is(err, gzip.ErrHeader) || errors.Is(err, lz4.ErrInvalidFrame) || errors.Is(err, zstd.ErrMagicMismatch) ||
+	return errors.Is(err, inflate.ErrTrailing) || errors.Is(err, lz4.ErrInvalidFrame) || errors.Is(err, zstd.ErrMagicMismatch) ||
 		errors.Is(err, fastxz.ErrFormat) || errors.Is(err, errTrailing) ||
 		strings.Contains(err.Error(), "bzip2: corrupted input: invalid stream magic") ||
 		strings.Contains(err.Error(), "brotli: excessive input")

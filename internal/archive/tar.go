@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"unicode/utf8"
 
 	"github.com/mholt/archiver/v4"
 )
@@ -89,6 +90,9 @@ func tarEntry(file archiver.FileInfo) (e entry, ok bool) {
 	e = entry{
 		name: header.Name, target: header.Linkname, modTime: header.ModTime,
 		open: func() (io.ReadCloser, error) { return file.Open() },
+	}
+	if path := header.PAXRecords["path"]; utf8.ValidString(path) { // which the standard wants to be UTF-8
+		e.text = path
 	}
 	const label, continuation = 'V', 'M' // GNU: the name of a volume; the rest of a file that began on the volume before
 	switch header.Typeflag {

@@ -46,6 +46,12 @@ func VolumeOf(name string) (first string, number int, ok bool) {
 	return v.first(), v.number, true
 }
 
+// isLaterVolume recognises by its name what has no mark of its own: the rest of a file that was cut, or of a zip archive.
+func isLaterVolume(name string) bool {
+	v, ok := parseVolume(name)
+	return ok && v.number > 1 && v.number != lastVolume && (v.style == CutVolumes || v.style == ZipVolumes)
+}
+
 // VolumeSets finds the sets among the names in one directory, or among paths, in the order of VolumeSet.Name. Extensions
 // may differ in upper and lower case, and numbers in their leading zeros.
 func VolumeSets(names []string) []VolumeSet {

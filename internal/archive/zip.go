@@ -149,7 +149,11 @@ func storedNames(files []*zip.File) []string {
 }
 
 func zipEntry(file *zip.File) entry {
+	const utf8Names = 1 << 11 // APPNOTE.TXT 4.4.4
 	e := entry{name: file.Name, text: unicodePath(file), modTime: file.Modified}
+	if e.text == "" && file.Flags&utf8Names != 0 && utf8.ValidString(file.Name) {
+		e.text = file.Name
+	}
 	mode := file.Mode()
 	switch {
 	case strings.HasSuffix(strings.ReplaceAll(file.Name, `\`, "/"), "/"), mode.IsDir():

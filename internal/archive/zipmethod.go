@@ -9,11 +9,12 @@ import (
 	"sync"
 
 	"github.com/dsnet/compress/bzip2"
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mholt/archiver/v4"
 	fastxz "github.com/therootcompany/xz"
+
+	"talon/internal/archive/inflate"
 )
 
 // Methods of zip entries (APPNOTE.TXT 4.4.5) that are read here.
@@ -58,7 +59,9 @@ func (x *extraction) zipMethod(method uint16, packed io.Reader) (io.ReadCloser, 
 	case methodStore:
 		return io.NopCloser(packed), nil
 	case methodDeflate:
-		return newInflater(packed), nil
+		return newInflater(packed, &inflaters), nil
+	case methodDeflate64:
+		return newInflater(packed, &inflaters64), nil
 	case methodBzip2, methodZstd, methodXZ:
 	default:
 		if name, ok := methodNames[method]; ok {
@@ -113,33 +116,29 @@ func (x *extraction) dictionary() uint32 {
 	return uint32(min(x.limits.DictionaryBytes, math.MaxUint32))
 }
 
-// inflater decompresses deflate; it and its tables are used again.
-type inflater struct {
-	input *bufio.Reader
-	flate io.ReadCloser
-}
-
-var inflaters = sync.Pool{New: func() any {
-	input := bufio.NewReaderSize(nil, readSize)
-	return &inflater{input: input, flate: flate.NewReader(input)}
-}}
-
 // readSize is how much of a compressed file is read at once.
 const readSize = 64 << 10
 
-func newInflater(packed io.Reader) io.ReadCloser {
-	z := inflaters.Get().(*inflater)
-	z.input.Reset(packed)
-	_ = z.flate.(flate.Resetter).Reset(z.input, nil)
+// inflater is a decompressor of deflate or deflate64; it and its tables are used again.
+type inflater struct {
+	*inflate.Reader
+	pool *sync.Pool
+}
+
+var (
+	inflaters   = sync.Pool{New: func() any { return inflate.NewReader(nil) }}
+	inflaters64 = sync.Pool{New: func() any { return inflate.NewReader64(nil) }}
+)
+
+func newInflater(packed io.Reader, pool *sync.Pool) io.ReadCloser {
+	z := &inflater{pool.Get().(*inflate.Reader), pool}
+	z.Reset(packed)
 	return z
 }
 
-// Read implements io.Reader.
-func (z *inflater) Read(p []byte) (int, error) { return z.flate.Read(p) }
-
 // Close gives the decoder back; it must not be read any more.
 func (z *inflater) Close() error {
-	z.input.Reset(nil)
-	inflaters.Put(z)
+	z.Reset(nil)
+	z.pool.Put(z.Reader)
 	return nil
 }
