@@ -75,6 +75,9 @@ func (t *Tiger) commitPage(ctx context.Context, in CommitInput, server config.Se
 	if err := publication.Sync(); err != nil {
 		return result, err
 	}
+	if err := gatherVolumes(&page); err != nil {
+		return result, err
+	}
 	archives, err := t.Catalog.Settle(ctx, page)
 	result.Archives = len(archives)
 	return result, err

@@ -97,7 +97,7 @@ func scan(in ExtractionInput) ([]catalog.Archive, error) {
 		})
 		return err
 	})
-	return found, err
+	return withoutFurtherVolumes(found), err
 }
 
 // inspect tells whether a file is to be extracted, and its size.

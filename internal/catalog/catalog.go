@@ -143,6 +143,9 @@ type Page struct {
 	RemoteAction string
 	UnzipDir     string // absolute, where the page's archives are to be unpacked
 	Files        []Settled
+	// Completed are archives that were published before and that files of this page belong to, as further volumes: what was
+	// said of them in this run, that a volume is missing, no longer holds. Only Path and Size are set.
+	Completed []Archive
 }
 
 // RemoteAction is an action that is still to be done on the server for a collected file.

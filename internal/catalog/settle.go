@@ -42,6 +42,11 @@ func (c *Catalog) Settle(ctx context.Context, p Page) ([]Archive, error) {
 				return err
 			}
 		}
+		for _, a := range p.Completed {
+			if err := s.complete(ctx, a); err != nil {
+				return err
+			}
+		}
 		archives = s.archives
 		return nil
 	})
@@ -117,9 +122,22 @@ func (s *settlement) collect(ctx context.Context, e Entry, f Settled) error {
 	if err := s.end(ctx, f, file); err != nil || !f.Archive {
 		return err
 	}
-	archive, err := insertPageArchive(ctx, s.tx, s.page, f)
-	s.archives = append(s.archives, archive)
-	return err
+	return s.addArchive(ctx, Archive{Path: f.LocalPath, Size: f.Size, SHA256: f.SHA256})
+}
+
+// complete has an archive extracted that further volumes came for. An outcome that it had in this run goes.
+func (s *settlement) complete(ctx context.Context, a Archive) error {
+	const outcomes = `(SELECT id FROM archives WHERE run = ? AND zip_dir = ? AND path = ? AND done = 1 AND decompression <> ?)`
+	of := []any{s.page.Run, s.page.ZipDir, a.Path, s.page.Decompression}
+	for _, statement := range []string{
+		`DELETE FROM layers WHERE archive_id IN `, `DELETE FROM members WHERE archive_id IN `, `DELETE FROM refusals WHERE archive_id IN `,
+		`DELETE FROM archives WHERE id IN `,
+	} {
+		if _, err := s.tx.ExecContext(ctx, statement+outcomes, of...); err != nil {
+			return fmt.Errorf("archive %s: %w", a.Path, err)
+		}
+	}
+	return s.addArchive(ctx, a)
 }
 
 func (s *settlement) end(ctx context.Context, f Settled, file sql.NullInt64) error {
@@ -127,16 +145,17 @@ func (s *settlement) end(ctx context.Context, f Settled, file sql.NullInt64) err
 	return err
 }
 
-func insertPageArchive(ctx context.Context, tx *sql.Tx, p Page, f Settled) (Archive, error) {
-	err := insertArchive(ctx, tx, Archive{
-		Decompression: p.Decompression, Run: p.Run, Server: p.Server, ZipDir: p.ZipDir, Path: f.LocalPath, Size: f.Size,
-		SHA256: f.SHA256, UnzipDir: p.UnzipDir,
-	})
-	if err != nil {
-		return Archive{}, err
+// addArchive has an archive of the page's server extracted.
+func (s *settlement) addArchive(ctx context.Context, a Archive) error {
+	p := s.page
+	a.Decompression, a.Run, a.Server, a.ZipDir, a.UnzipDir = p.Decompression, p.Run, p.Server, p.ZipDir, p.UnzipDir
+	if err := insertArchive(ctx, s.tx, a); err != nil {
+		return err
 	}
-	return scanArchive(tx.QueryRowContext(ctx, `SELECT `+archiveColumns+` FROM archives WHERE decompression = ? AND path = ?`,
-		p.Decompression, f.LocalPath))
+	archive, err := scanArchive(s.tx.QueryRowContext(ctx, `SELECT `+archiveColumns+` FROM archives WHERE decompression = ? AND path = ?`,
+		p.Decompression, a.Path))
+	s.archives = append(s.archives, archive)
+	return err
 }
 
 // updateOne runs a statement that must hit a row: ErrNoRow if it does not.

@@ -128,3 +128,32 @@ func TestTwoRunsCollectTheSameVersion(t *testing.T) {
 	require.NoError(t, c.reader.QueryRow("SELECT count(*) FROM files").Scan(&count))
 	assert.Equal(t, 1, count)
 }
+
+// TestSettleCompletesAnArchive: what was said of a set before its last volumes came is gone, once, and it is extracted again.
+func TestSettleCompletesAnArchive(t *testing.T) {
+	c := open(t)
+	planIn(t, c, testRun, lines("x.7z.001", "x.7z.002"))
+	e := pendingIn(t, c, testRun)
+	early := collected(e[0], "branch-001/x.7z.001")
+	early.Archive = true
+	archives, err := c.Settle(t.Context(), page(testRun, early))
+	require.NoError(t, err)
+	require.NoError(t, c.SaveExtraction(t.Context(), []Extraction{extraction(archives[0].ID, "branch-001/x")}))
+
+	late := page(testRun, collected(e[1], "branch-001/x.7z.002"))
+	late.Files[0].Archive = false
+	late.Decompression += "/2"
+	late.Completed = []Archive{{Path: "branch-001/x.7z.001", Size: 7}}
+	twice(t, c, func() {
+		archives, err = c.Settle(t.Context(), late)
+		require.NoError(t, err)
+	})
+	require.Len(t, archives, 1)
+	pending, err := c.PendingArchives(t.Context(), late.Decompression, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, pending, 1)
+	assert.Equal(t, testServer, pending[0].Server)
+	total, _, _, _, _, err := c.DecompressionTotals(t.Context(), testDecomp)
+	require.NoError(t, err)
+	assert.Zero(t, total, "the earlier outcome does not hold any more")
+}
