@@ -100,6 +100,7 @@ func TestPlainFilesAreNoCandidates(t *testing.T) {
 		"picture.jpg": "\xff\xd8\xff\xe0 a picture" + zipped, "table.txt": tableWithItsSum(),
 		"MZ.txt":   "MZ and 7z\xbc\xaf\x27\x1c and Rar!\x1a\x07\x00 and Rar!\x1a\x07\x01\x00 are marks" + strings.Repeat(".", 2000),
 		"shell.sh": "#!/bin/sh\nexit\n", "program": "\x7fELF" + strings.Repeat("program ", 1<<17),
+		"resource.exe": "MZ" + zipped + "and more of the program",
 	} {
 		assert.False(t, candidate(name, []byte(data)), name)
 	}
@@ -156,7 +157,7 @@ func TestArchivesBehindPrograms(t *testing.T) {
 		}
 		other := archivetest.Prefixed("GIF89a", 64, data)
 		assert.False(t, candidate("x.gif", other), "a picture with an archive behind it is a picture")
-		assert.Equal(t, format == archive.Zip, recognise("x.zip", other) == archive.Zip, format)
+		assert.Equal(t, format == archive.Zip, recognise("x.zip", append(other, "and more"...)) == archive.Zip, format)
 	}
 }
 

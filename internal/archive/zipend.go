@@ -103,12 +103,13 @@ func (e zipEnd) names(r io.ReaderAt, few int) []string {
 }
 
 // isPrefixedZip recognises a zip archive behind something else, where that is plausible: behind a program that unpacks it,
-// or when the name says so. What has a picture or a document before it is one for those who own it. The end record has to
-// close the file and its directory to be where it says: other files contain zip archives too.
+// or when the name says so. What has a picture or a document before it is one for those who own it. The directory has to be
+// where the end record says, and in a program the record to close the file: programs contain zip archives too.
 func (p *probe) isPrefixedZip() bool {
-	if p.ext != ".zip" && p.ext != ".zipx" && !p.starts("MZ") && !p.starts("\x7fELF") && !p.starts("#!") {
+	named := p.ext == ".zip" || p.ext == ".zipx"
+	if !named && !p.starts("MZ") && !p.starts("\x7fELF") && !p.starts("#!") {
 		return false
 	}
 	end, ok := findZipEnd(p.r, p.size, zipCommentMax)
-	return ok && end.rest == 0 && len(end.names(p.r, 1)) == 1
+	return ok && (named || end.rest == 0) && len(end.names(p.r, 1)) == 1
 }
