@@ -7,11 +7,12 @@ export CGO_ENABLED := 0
 TOOLS := $(CURDIR)/.cache/bin
 PACKAGES := ./...
 FUZZTIME := 5m
+ROUNDS := 5
 
-.PHONY: help build run temporal ftp-servers test race fuzz lint fmt histories clean
+.PHONY: help build run temporal ftp-servers test race fuzz bench-extract lint fmt histories clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/worker and bin/starter (static)
 	go build -trimpath -o bin/ ./worker ./starter
@@ -38,6 +39,9 @@ fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$package; \
 		done; \
 	done
+
+bench-extract: build ## measure worker extract beside unzip, 7zz, bsdtar, unar and tar; CASES=zip,7z: only these; ROUNDS=5
+	go run ./internal/extractbench/cmd/extractbench --rounds $(ROUNDS) $(if $(CASES),--cases $(CASES)) $(if $(OUTPUT),-o $(OUTPUT))
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck
 	go vet $(PACKAGES)
