@@ -118,8 +118,9 @@ func TestEncryptedZipOfOtherPrograms(t *testing.T) {
 			assert.Empty(t, failed)
 			assert.Equal(t, want, contents)
 			contents, failed = decrypted(t, archive, "wrong", "worse")
+			delete(contents, "empty.txt") // one wrong password in 256 looks right, and finds the nothing that is there
 			assert.Empty(t, contents)
-			assert.Len(t, failed, len(want))
+			assert.GreaterOrEqual(t, len(failed), len(want)-1)
 		})
 	}
 }
