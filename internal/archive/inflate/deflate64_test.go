@@ -74,7 +74,7 @@ func TestDeflate64StreamsAreToldDamaged(t *testing.T) {
 		require.Equal(t, io.ErrUnexpectedEOF, err, "%d", cut)
 		require.True(t, bytes.HasPrefix(want, got), "%d", cut)
 	}
-	small := (&bitWriter{large: true}).compress(slices.Concat(table(200), make([]byte, 3000)), 30)
+	small := (&bitWriter{large: true}).compress(slices.Concat(table(120), make([]byte, 700)), 20)
 	for bit := range len(small) * 8 {
 		small[bit/8] ^= 1 << (bit % 8)
 		requireReference(t, small, true)

@@ -80,9 +80,9 @@ func (w *bitWriter) symbol(c code, symbol int) *bitWriter {
 
 // fixedCodes are those of RFC 1951, 3.2.6.
 func fixedCodes() (literals, distances code) {
-	sizes := slices.Concat(
-		slices.Repeat([]uint8{8}, 144), slices.Repeat([]uint8{9}, 112), slices.Repeat([]uint8{7}, 24), slices.Repeat([]uint8{8}, 8))
-	return newCode(sizes), newCode(slices.Repeat([]uint8{5}, 32))
+	same := func(size uint8, count int) []uint8 { return slices.Repeat([]uint8{size}, count) }
+	sizes := slices.Concat(same(8, 144), same(9, 112), same(7, 24), same(8, 8))
+	return newCode(sizes), newCode(same(5, 32))
 }
 
 // dynamicHeader writes the codes of a block, each length with four bits.

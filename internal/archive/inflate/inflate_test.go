@@ -43,10 +43,11 @@ func contents() map[string][]byte {
 // table is text as the branches send it.
 func table(size int) []byte {
 	source := rand.New(rand.NewPCG(3, 4))
+	kinds := []string{"deposit", "withdrawal", "transfer", "interest"}
 	var text bytes.Buffer
 	for text.Len() < size {
 		fmt.Fprintf(&text, "2026-%02d-%02d,%s,%08d,%d.%02d\r\n", 1+source.IntN(12), 1+source.IntN(28),
-			[]string{"deposit", "withdrawal", "transfer", "interest"}[source.IntN(4)], source.IntN(1e8), source.IntN(1e4), source.IntN(100))
+			kinds[source.IntN(len(kinds))], source.IntN(1e8), source.IntN(1e4), source.IntN(100))
 	}
 	return text.Bytes()[:size]
 }
