@@ -42,7 +42,7 @@ func (p *Pool) Extract(ctx context.Context, req archive.Request) (archive.Report
 }
 
 func (p *Pool) extract(ctx context.Context, req archive.Request) (report archive.Report, err error) {
-	files, err := openAll(req)
+	files, err := openAll(&req)
 	if err != nil {
 		return report, err
 	}
@@ -64,15 +64,20 @@ func (p *Pool) extract(ctx context.Context, req archive.Request) (report archive
 	return x.run(ctx)
 }
 
-// openAll opens the archive and its volumes, which the child cannot.
-func openAll(req archive.Request) (files []*os.File, err error) {
+// openAll finds and opens the files of the archive, which the child cannot.
+func openAll(req *archive.Request) (files []*os.File, err error) {
 	if req.Archive == "" || req.Dest == "" {
 		return nil, errors.New("an archive and a destination are needed")
 	}
-	if len(req.Volumes) >= maxFiles {
+	if len(req.Volumes) == 0 {
+		if req.Volumes, err = archive.Volumes(req.Archive); err != nil {
+			return nil, fmt.Errorf("%w: %w", archive.ErrSource, err)
+		}
+	}
+	if len(req.Volumes) > maxFiles {
 		return nil, fmt.Errorf("%w: more than %d volumes", archive.ErrSource, maxFiles)
 	}
-	for _, name := range append([]string{req.Archive}, req.Volumes...) {
+	for _, name := range req.Volumes {
 		file, err := openRegular(name, req.Open)
 		if err != nil {
 			for _, file := range files {

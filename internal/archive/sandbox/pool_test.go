@@ -147,7 +147,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 		"a FIFO":             {func(r *archive.Request) { r.Archive = fifo }, []error{archive.ErrSource}},
 		"a directory":        {func(r *archive.Request) { r.Archive = r.Dest }, []error{archive.ErrSource}},
 		"a volume missing":   {func(r *archive.Request) { r.Volumes = []string{fifo + "?"} }, []error{archive.ErrSource, os.ErrNotExist}},
-		"too many volumes":   {func(r *archive.Request) { r.Volumes = make([]string, 250) }, []error{archive.ErrSource}},
+		"too many volumes":   {func(r *archive.Request) { r.Volumes = make([]string, 251) }, []error{archive.ErrSource}},
 		"no destination":     {func(r *archive.Request) { r.Dest += "?" }, []error{archive.ErrDestination, os.ErrNotExist}},
 		"a full destination": {func(r *archive.Request) { r.Dest = filepath.Dir(r.Archive) }, []error{archive.ErrDestination, os.ErrExist}},
 		"an odd encoding":    {func(r *archive.Request) { r.Encodings = []string{"klingon"} }, nil},

@@ -100,7 +100,7 @@ func (w *worker) next() error {
 	}
 	defer closeAll(fds)
 	report, failed := archive.Extract(context.Background(), archive.Request{
-		Archive: j.Archive, Volumes: j.Volumes, Open: opener(append([]string{j.Archive}, j.Volumes...), fds), Name: j.Name,
+		Archive: j.Archive, Volumes: j.Volumes, Open: opener(j.Volumes, fds), Name: j.Name,
 		Dest: treeName, Limits: j.Limits, Passwords: j.Passwords, Encodings: j.Encodings, Avoid: j.Avoid, Parallel: j.Parallel,
 		Watch: w,
 	})
