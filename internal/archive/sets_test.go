@@ -235,6 +235,11 @@ func TestRarSets(t *testing.T) {
 			contents, err := readRarSet(set, volumes)
 			require.NoError(t, err, "%s %d", style, size)
 			assert.Equal(t, want, contents)
+
+			set, volumes = setOf(t, rarNames(style, len(data)), archivetest.OldRarVolumes(files, size))
+			contents, err = readRarSet(set, volumes)
+			require.NoError(t, err, "version 2, %s %d", style, size)
+			assert.Equal(t, want, contents)
 		}
 	}
 }
@@ -246,20 +251,24 @@ func TestRarSetsAreRight(t *testing.T) {
 		t.Skip("unar is not installed")
 	}
 	files, want := setFiles()
-	in, out := t.TempDir(), t.TempDir()
-	data := archivetest.RarVolumes(files, 50_000)
-	for i, name := range rarNames("part", len(data)) {
-		require.NoError(t, os.WriteFile(filepath.Join(in, name), data[i], 0o600))
+	for style, data := range map[string][][]byte{
+		"part": archivetest.RarVolumes(files, 50_000), "old": archivetest.OldRarVolumes(files, 50_000),
+	} {
+		in, out := t.TempDir(), t.TempDir()
+		names := rarNames(style, len(data))
+		for i, name := range names {
+			require.NoError(t, os.WriteFile(filepath.Join(in, name), data[i], 0o600))
+		}
+		output, err := exec.Command(path, "-D", "-o", out, filepath.Join(in, names[0])).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		contents := map[string]string{}
+		for name := range want {
+			data, err := os.ReadFile(filepath.Join(out, name))
+			require.NoError(t, err)
+			contents[name] = brief(data)
+		}
+		assert.Equal(t, want, contents)
 	}
-	output, err := exec.Command(path, "-D", "-o", out, filepath.Join(in, "x.part1.rar")).CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	contents := map[string]string{}
-	for name := range want {
-		data, err := os.ReadFile(filepath.Join(out, name))
-		require.NoError(t, err)
-		contents[name] = brief(data)
-	}
-	assert.Equal(t, want, contents)
 }
 
 func TestAMissingRarVolumeIsNamed(t *testing.T) {
@@ -292,9 +301,11 @@ func TestRarVolumesOfDifferentSets(t *testing.T) {
 	data := archivetest.RarVolumes(files, 50_000)
 	other := archivetest.RarVolumes([]archivetest.File{{Name: "other.bin", Data: noise(300_000)}}, 50_000)
 	whole := archivetest.RarVolumes(files, math.MaxInt)
+	nothing := archivetest.RarVolumes(nil, 1)[0]
 	for name, foreign := range map[string][]byte{
 		"of another set": other[1], "a number of this set": data[3], "a whole archive": whole[0], "no archive": noise(50_000),
-		"empty": nil,
+		"empty": nil, "another version": archivetest.OldRarVolumes(files, 50_000)[1], "an empty archive": nothing,
+		"no head": append(bytes.Clone(nothing[:8]), nothing[len(nothing)-8:]...),
 	} {
 		mixed := append([][]byte(nil), data...)
 		mixed[1] = foreign
@@ -303,6 +314,12 @@ func TestRarVolumesOfDifferentSets(t *testing.T) {
 		assert.Equal(t, ReasonCorrupt, reason(err), "%s: %v", name, err)
 		assert.Contains(t, detail(err), "x.part2.rar", name)
 	}
+	old := archivetest.OldRarVolumes(files, 50_000)
+	old[2] = archivetest.OldRarVolumes(files[3:], 50_000)[1]
+	set, volumes := setOf(t, rarNames("old", len(old)), old)
+	_, err := readRarSet(set, volumes)
+	assert.Equal(t, ReasonCorrupt, reason(err), "%v", err)
+	assert.Contains(t, detail(err), "x.r01")
 }
 
 // Nothing but the set is asked for what there is; the descriptors stay open.
@@ -336,6 +353,12 @@ func TestZipSets(t *testing.T) {
 		contents, err := readZipSet(t, set, volumes)
 		require.NoError(t, err)
 		assert.Equal(t, want, contents, size)
+
+		whole, _, err := openZipVolumes(set, volumes)
+		require.NoError(t, err)
+		contents, err = readZipSet(t, loneVolume("x.zip"), []volume{{r: whole, size: whole.size}})
+		require.NoError(t, err, "what was joined is an archive in one volume")
+		assert.Equal(t, want, contents, size)
 	}
 	lone := archivetest.Zip(files)
 	contents, err := readZipSet(t, loneVolume("x.zip"), []volume{{r: bytes.NewReader(lone), size: int64(len(lone))}})
@@ -351,6 +374,7 @@ func TestZipSetsOfOtherPrograms(t *testing.T) {
 	_, want := setFiles()
 	for name, args := range map[string][]string{
 		"stored": {"zip", "-q", "-0", "-s", "64k", "-r", "OUT/x.zip", "."}, "deflated": {"zip", "-q", "-s", "64k", "-r", "OUT/x.zip", "."},
+		"zip64": {"zip", "-q", "-fz", "-s", "64k", "-r", "OUT/x.zip", "."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, volumes := written(t, args[0], args[1:]...)
@@ -434,10 +458,33 @@ type readerAtFunc func(p []byte, off int64) (int, error)
 
 func (f readerAtFunc) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
 
+func TestLocationsInZip64(t *testing.T) {
+	header := make([]byte, zipCentralSize)
+	header = append(header, "name"...)
+	le.PutUint16(header[28:], 4)
+	le.PutUint32(header[24:], math.MaxUint32)
+	le.PutUint32(header[42:], math.MaxUint32)
+	le.PutUint16(header[34:], math.MaxUint16)
+	extra := []byte{'x', 'x', 1, 0, 0, 1, 0, 20, 0}
+	extra = le.AppendUint64(le.AppendUint64(extra, 6<<30), 5<<30)
+	extra = le.AppendUint32(extra, 70_000)
+	header = append(header, extra...)
+	le.PutUint16(header[30:], uint16(len(extra)))
+	number, offset := centralLocation(header)
+	assert.Equal(t, int64(70_000), number)
+	assert.Equal(t, int64(5<<30), offset)
+}
+
 func TestDamagedZipDirectories(t *testing.T) {
 	files, want := setFiles()
 	data := archivetest.SplitZip(archivetest.Zip(files), 50_000)
 	last := len(data) - 1
+	counted := append([][]byte(nil), data...)
+	counted[last] = bytes.Clone(data[last])
+	counted[last][len(data[last])-12]++ // the number of entries
+	set, volumes := setOf(t, zipNames(len(data)), counted)
+	_, err := readZipSet(t, set, volumes)
+	assert.Equal(t, ReasonCorrupt, reason(err))
 	records := 22
 	for _, f := range files {
 		records += 46 + len(f.Name) + 9 // and a time

@@ -246,24 +246,30 @@ func TestTruncatedEncryptedZip(t *testing.T) {
 }
 
 func TestOtherEncryptionIsNamed(t *testing.T) {
-	archive := archivetest.ZipEncrypted([]archivetest.File{{Name: "a"}}, archivetest.ZipEncryption{Password: "key", AES: 256})
+	files := []archivetest.File{{Name: "a", Data: noise(10)}}
+	archive := archivetest.ZipEncrypted(files, archivetest.ZipEncryption{Password: "key", AES: 256})
 	for name, c := range map[string]struct {
 		change func(*zip.File)
 		reason Reason
 	}{
-		"strong":        {func(f *zip.File) { f.Flags |= zipStrong }, ReasonUnsupportedMethod},
-		"masked":        {func(f *zip.File) { f.Flags |= zipMasked }, ReasonUnsupportedMethod},
-		"version":       {func(f *zip.File) { f.Extra[4] = 3 }, ReasonUnsupportedMethod},
-		"strength":      {func(f *zip.File) { f.Extra[8] = 4 }, ReasonUnsupportedMethod},
-		"inner method":  {func(f *zip.File) { f.Extra[9] = 77 }, ReasonUnsupportedMethod},
-		"no parameters": {func(f *zip.File) { f.Extra = nil }, ReasonCorrupt},
-		"too short":     {func(f *zip.File) { f.CompressedSize64 = 27 }, ReasonTruncated},
+		"strong":         {func(f *zip.File) { f.Flags |= zipStrong }, ReasonUnsupportedMethod},
+		"masked":         {func(f *zip.File) { f.Flags |= zipMasked }, ReasonUnsupportedMethod},
+		"version":        {func(f *zip.File) { f.Extra[4] = 3 }, ReasonUnsupportedMethod},
+		"strength":       {func(f *zip.File) { f.Extra[8] = 4 }, ReasonUnsupportedMethod},
+		"inner method":   {func(f *zip.File) { f.Extra[9] = 77 }, ReasonUnsupportedMethod},
+		"no parameters":  {func(f *zip.File) { f.Extra = nil }, ReasonCorrupt},
+		"more than said": {func(f *zip.File) { f.UncompressedSize64-- }, ReasonCorrupt},
+		"less than said": {func(f *zip.File) { f.UncompressedSize64++ }, ReasonTruncated},
+		"too short":      {func(f *zip.File) { f.CompressedSize64 = 27 }, ReasonTruncated},
 	} {
 		file := openZip(t, archive)[0]
 		c.change(file)
 		z := &zipPasswords{passwords: []string{"key"}}
 		err := z.decrypt(file, plainMethods, func(open func() (io.ReadCloser, error)) error {
-			_, err := open()
+			r, err := open()
+			if err == nil {
+				_, err = io.ReadAll(r)
+			}
 			return err
 		})
 		assert.Equal(t, c.reason, reason(err), "%s: %v", name, err)

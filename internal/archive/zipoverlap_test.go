@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/klauspost/compress/zip"
@@ -132,6 +133,11 @@ func TestOverlapsAreFound(t *testing.T) {
 	}
 }
 
+func TestTwoNamesForOneEntryAreEnough(t *testing.T) {
+	archive := fullOverlap(t, 2, noise(10_000))
+	assert.Equal(t, map[string]bool{"001": true}, names(overlaps(openZip(t, archive), int64(len(archive)))))
+}
+
 func TestOverlapsOfSome(t *testing.T) {
 	packed := deflated(t, noise(100))
 	entry := func(name string, offset, size int) rawEntry {
@@ -178,8 +184,11 @@ func TestOverlapsOfHonestArchivesAreNotLookedFor(t *testing.T) {
 
 func TestLocalDifferences(t *testing.T) {
 	files, _ := setFiles()
+	plain := archivetest.Zip(files)
+	beforeEnd := len(plain) - zipEndSize
 	for name, archive := range map[string][]byte{
-		"streamed": archivetest.Zip(files), "encrypted": archivetest.ZipEncrypted(files, archivetest.ZipEncryption{AES: 256}),
+		"a gap before the end": slices.Concat(plain[:beforeEnd], []byte("gap"), plain[beforeEnd:]),
+		"streamed":             archivetest.Zip(files), "encrypted": archivetest.ZipEncrypted(files, archivetest.ZipEncryption{AES: 256}),
 		"behind a program": append([]byte("#!/bin/sh\nexit\n"), archivetest.Zip(files)...),
 		"quoted":           quotedOverlap(t, 10, noise(100)),
 	} {
