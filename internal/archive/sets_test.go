@@ -292,7 +292,8 @@ func TestAMissingRarVolumeIsNamed(t *testing.T) {
 			}
 		}
 	}
-	_, err := readRarSet(loneVolume("x.rar"), []volume{{name: "x.rar", r: bytes.NewReader(data[0]), size: int64(len(data[0]))}})
+	alone := []volume{{name: "x.rar", r: bytes.NewReader(data[0]), size: int64(len(data[0]))}}
+	_, err := readRarSet(loneVolume("x.rar"), alone)
 	assert.Contains(t, detail(err), `"x.r00"`)
 }
 
@@ -356,14 +357,16 @@ func TestZipSets(t *testing.T) {
 
 		whole, _, err := openZipVolumes(set, volumes)
 		require.NoError(t, err)
-		contents, err = readZipSet(t, loneVolume("x.zip"), []volume{{r: whole, size: whole.size}})
-		require.NoError(t, err, "what was joined is an archive in one volume")
-		assert.Equal(t, want, contents, size)
+		assert.Len(t, zipHeaderOffsets(whole, whole.size), len(want), "what was joined is an archive in one volume")
 	}
 	lone := archivetest.Zip(files)
 	contents, err := readZipSet(t, loneVolume("x.zip"), []volume{{r: bytes.NewReader(lone), size: int64(len(lone))}})
 	require.NoError(t, err)
 	assert.Equal(t, want, contents, "one volume")
+	program := append([]byte("#!/bin/sh"), lone...)
+	contents, err = readZipSet(t, loneVolume("x.zip"), []volume{{r: bytes.NewReader(program), size: int64(len(program))}})
+	require.NoError(t, err)
+	assert.Equal(t, want, contents, "behind something else")
 	empty := archivetest.Zip(nil)
 	contents, err = readZipSet(t, loneVolume("x.zip"), []volume{{r: bytes.NewReader(empty), size: int64(len(empty))}})
 	require.NoError(t, err)
@@ -373,8 +376,9 @@ func TestZipSets(t *testing.T) {
 func TestZipSetsOfOtherPrograms(t *testing.T) {
 	_, want := setFiles()
 	for name, args := range map[string][]string{
-		"stored": {"zip", "-q", "-0", "-s", "64k", "-r", "OUT/x.zip", "."}, "deflated": {"zip", "-q", "-s", "64k", "-r", "OUT/x.zip", "."},
-		"zip64": {"zip", "-q", "-fz", "-s", "64k", "-r", "OUT/x.zip", "."},
+		"stored":   {"zip", "-q", "-0", "-s", "64k", "-r", "OUT/x.zip", "."},
+		"deflated": {"zip", "-q", "-s", "64k", "-r", "OUT/x.zip", "."},
+		"zip64":    {"zip", "-q", "-fz", "-s", "64k", "-r", "OUT/x.zip", "."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set, volumes := written(t, args[0], args[1:]...)
@@ -501,6 +505,33 @@ func TestDamagedZipDirectories(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestHugeZipDirectory(t *testing.T) {
+	huge := readerAtFunc(func(p []byte, _ int64) (int, error) { return len(p), nil })
+	_, err := readZipDirectory(huge, 0, 64<<20+1)
+	assert.Equal(t, ReasonLimitEntries, reason(err))
+}
+
+// FuzzZipVolumes feeds the readers of directories: no set may make them panic, or point outside of itself.
+func FuzzZipVolumes(f *testing.F) {
+	files := []archivetest.File{{Name: "a", Data: []byte("alpha")}, {Name: "b", Data: []byte("beta")}}
+	for _, data := range archivetest.SplitZip(archivetest.Zip(files), 100) {
+		f.Add([]byte("PK\x07\x08PK\x03\x04"), data)
+	}
+	f.Add([]byte{}, archivetest.Zip(files))
+	f.Fuzz(func(t *testing.T, first, last []byte) {
+		volumes := []volume{
+			{name: "x.z01", r: bytes.NewReader(first), size: int64(len(first))},
+			{name: "x.zip", r: bytes.NewReader(last), size: int64(len(last))},
+		}
+		whole, spare, err := openZipVolumes(VolumeSet{Next: "x.z02"}, volumes)
+		if err == nil {
+			require.Equal(t, len(spare) == 1, whole.size == int64(len(last)))
+			zipHeaderOffsets(whole, whole.size)
+		}
+		isZipDirectoryEncrypted(bytes.NewReader(last), int64(len(last)))
+	})
 }
 
 func TestPieces(t *testing.T) {

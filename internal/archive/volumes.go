@@ -157,6 +157,9 @@ var volumeNames = []struct {
 }
 
 func parseVolume(name string) (volumeName, bool) {
+	if end := strings.TrimRight(name, "0123456789rarRARzipZIP"); end == name {
+		return volumeName{}, false // spares most names the patterns
+	}
 	for _, names := range volumeNames {
 		match := names.pattern.FindStringSubmatch(name)
 		if match == nil {

@@ -180,6 +180,10 @@ func le64(b []byte, at int) int64 { return int64(binary.LittleEndian.Uint64(b[at
 
 // readZipDirectory reads the bytes of the central directory, which begins at an offset in the joined file.
 func readZipDirectory(r io.ReaderAt, at, size int64) ([]byte, error) {
+	const most = 64 << 20 // far more than the entries that are ever extracted need
+	if size > most {
+		return nil, fault(ReasonLimitEntries, "the directory of the zip archive is larger than %d MiB", most>>20)
+	}
 	directory := make([]byte, size)
 	if n, err := r.ReadAt(directory, at); int64(n) < size {
 		return nil, err

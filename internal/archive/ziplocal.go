@@ -31,7 +31,10 @@ func zipHeaderOffsets(r io.ReaderAt, size int64) []int64 {
 	}
 	var offsets []int64
 	for header, rest, ok := nextCentral(directory); ok; header, rest, ok = nextCentral(rest) {
-		_, offset := centralLocation(header)
+		number, offset := centralLocation(header)
+		if number != 0 {
+			return nil
+		}
 		offsets = append(offsets, base+offset)
 	}
 	return offsets

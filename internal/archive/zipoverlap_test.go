@@ -150,8 +150,11 @@ func TestOverlapsOfSome(t *testing.T) {
 		entries []rawEntry
 		want    map[string]bool
 	}{
-		"none":            {[]rawEntry{entry("a", 0, size-31), entry("b", size, size-31), entry("c", 2*size, size-31)}, nil},
-		"one byte":        {[]rawEntry{entry("a", 0, size-30), entry("b", size, 2*size), entry("c", 2*size, 1), entry("d", 3*size, size)}, map[string]bool{"c": true}},
+		"none": {[]rawEntry{entry("a", 0, size-31), entry("b", size, size-31), entry("c", 2*size, size-31)}, nil},
+		"one byte": {
+			[]rawEntry{entry("a", 0, size-30), entry("b", size, 2*size), entry("c", 2*size, 1), entry("d", 3*size, size)},
+			map[string]bool{"c": true},
+		},
 		"behind the rest": {[]rawEntry{entry("b", size, 3*size), entry("a", 0, 2*size)}, map[string]bool{"b": true}},
 		"beyond the end":  {[]rawEntry{entry("a", 0, 1<<30), entry("b", size, 1)}, map[string]bool{"b": true}},
 		"no data":         {[]rawEntry{entry("a", 0, 5*size), entry("b", size, 0), entry("c", size, 0)}, nil},
@@ -168,7 +171,8 @@ func TestOverlapsOfSome(t *testing.T) {
 func TestOverlapsOfHonestArchivesAreNotLookedFor(t *testing.T) {
 	files, _ := setFiles()
 	for _, archive := range [][]byte{
-		archivetest.Zip(files), archivetest.Zip(nil), archivetest.ZipEncrypted(files, archivetest.ZipEncryption{Stored: true, Streamed: true}),
+		archivetest.Zip(files), archivetest.Zip(nil),
+		archivetest.ZipEncrypted(files, archivetest.ZipEncryption{Stored: true, Streamed: true}),
 	} {
 		reads := 0
 		zr, err := zip.NewReader(readerAtFunc(func(p []byte, off int64) (int, error) {
@@ -188,9 +192,10 @@ func TestLocalDifferences(t *testing.T) {
 	beforeEnd := len(plain) - zipEndSize
 	for name, archive := range map[string][]byte{
 		"a gap before the end": slices.Concat(plain[:beforeEnd], []byte("gap"), plain[beforeEnd:]),
-		"streamed":             archivetest.Zip(files), "encrypted": archivetest.ZipEncrypted(files, archivetest.ZipEncryption{AES: 256}),
-		"behind a program": append([]byte("#!/bin/sh\nexit\n"), archivetest.Zip(files)...),
-		"quoted":           quotedOverlap(t, 10, noise(100)),
+		"streamed":             archivetest.Zip(files),
+		"encrypted":            archivetest.ZipEncrypted(files, archivetest.ZipEncryption{AES: 256}),
+		"behind a program":     append([]byte("#!/bin/sh\nexit\n"), archivetest.Zip(files)...),
+		"quoted":               quotedOverlap(t, 10, noise(100)),
 	} {
 		r, size := bytes.NewReader(archive), int64(len(archive))
 		list := openZip(t, archive)
@@ -209,8 +214,8 @@ func TestLocalDifferencesAreNamed(t *testing.T) {
 	e := rawEntry{name: "good.txt", sum: crc32.ChecksumIEEE(noise(10)), packed: len(packed), size: 10}
 	whole := rawZip(append(e.local(), packed...), []rawEntry{e})
 	for at, want := range map[int]string{
-		0: "no local header", 6: "encryption", 8: "method", 14: "checksum", 18: "compressed size", 22: "size", 26: "name", 30: "name",
-		10: "", 28: "",
+		0: "no local header", 6: "encryption", 8: "method", 14: "checksum", 18: "compressed size", 22: "size", 26: "name",
+		30: "name", 10: "", 28: "",
 	} {
 		archive := bytes.Clone(whole)
 		archive[at] ^= 1

@@ -27,6 +27,9 @@ func openZipVolumes(set VolumeSet, volumes []volume) (_ *joined, spare []volume,
 	if needed > int64(len(before)) {
 		return nil, nil, set.missing()
 	}
+	if needed == 0 {
+		return join(last), before, nil
+	}
 	whole := append(slices.Clone(before[:needed]), last)
 	tail, err := singleVolumeDirectory(join(whole...), records)
 	if err != nil {
