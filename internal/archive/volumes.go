@@ -157,7 +157,7 @@ var volumeNames = []struct {
 }
 
 func parseVolume(name string) (volumeName, bool) {
-	if end := strings.TrimRight(name, "0123456789rarRARzipZIP"); end == name {
+	if strings.TrimRight(name, "0123456789rRpP") == name {
 		return volumeName{}, false // spares most names the patterns
 	}
 	for _, names := range volumeNames {
