@@ -263,3 +263,14 @@ func TestPasswords(t *testing.T) {
 		assert.Zero(t, report.Result, ext)
 	}
 }
+
+// TestLocalHeadersThatContradict: the directory counts, and the report says that there are two stories.
+func TestLocalHeadersThatContradict(t *testing.T) {
+	contents, report := extract(t, "a.zip", archivetest.TwoNamesZip("local.txt", "directory.txt"))
+	assert.Len(t, contents, 1)
+	assert.Contains(t, contents, "directory.txt")
+	assert.Zero(t, report.Result)
+	assert.Contains(t, report.Detail, "the local header says otherwise")
+	_, report = extract(t, "a.zip", archivetest.Zip(files(file("a.txt", "a"))))
+	assert.Empty(t, report.Detail)
+}

@@ -1,9 +1,11 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -22,6 +24,9 @@ func (x *extraction) readZip(ctx context.Context, n *layer, src *source) error {
 		return err
 	}
 	zr, err := zip.NewReader(whole, whole.size)
+	if (err != nil || len(zr.File) == 0) && isZipDirectoryEncrypted(whole, whole.size) {
+		return fault(ReasonUnsupportedMethod, "the directory is encrypted (APPNOTE.TXT 7.3), which nothing here decrypts")
+	}
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return err
 	}
@@ -66,6 +71,8 @@ func isFirstZipVolume(r io.ReaderAt) bool {
 type zipFile struct {
 	*zip.File
 	member *member
+	local  int64  // where its local header begins; -1 = unknown
+	note   string // what that says otherwise
 }
 
 // readZipFiles gives all entries their paths in the order of the archive, then reads them, several at once. Neighbours are
@@ -75,7 +82,8 @@ func (x *extraction) readZipFiles(ctx context.Context, n *layer, whole *joined, 
 	passwords := &zipPasswords{passwords: x.request.Passwords}
 	const together = 32
 	read := func(group int) error {
-		for _, f := range admitted[group*together : min((group+1)*together, len(admitted))] {
+		for i := group * together; i < min((group+1)*together, len(admitted)); i++ {
+			f := &admitted[i]
 			if err := x.keep(ctx, f.member, x.readZipFile(ctx, whole, f, passwords)); err != nil {
 				return err
 			}
@@ -87,13 +95,32 @@ func (x *extraction) readZipFiles(ctx context.Context, n *layer, whole *joined, 
 	if !x.budget.fits(declared(admitted)) { // what is kept must not depend on which entry is faster
 		spread = inTurn
 	}
-	if err := spread(groups, read); err != nil {
-		return err
-	}
-	return limit
+	err := spread(groups, read)
+	n.detail = contradictions(admitted)
+	return cmp.Or(err, limit)
 }
 
-func (x *extraction) readZipFile(ctx context.Context, whole *joined, f zipFile, passwords *zipPasswords) error {
+// contradictions tells of entries of which the local headers and the directory say different things. The directory counts.
+func contradictions(files []zipFile) string {
+	count, first := 0, zipFile{}
+	for _, f := range files {
+		if f.note != "" {
+			if count++; count == 1 {
+				first = f
+			}
+		}
+	}
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("of %d entries the local header says otherwise than the directory, which counts; the first is %q (%s)",
+		count, first.member.name, first.note)
+}
+
+func (x *extraction) readZipFile(ctx context.Context, whole *joined, f *zipFile, passwords *zipPasswords) error {
+	if f.local >= 0 {
+		f.note, _ = localDifference(whole, f.local, f.File) // an error will come again
+	}
 	receive := func(open func() (io.ReadCloser, error)) error { return x.receive(ctx, f.member, open, x.now) }
 	if isZipEncrypted(f.File) {
 		return passwords.decrypt(f.File, x.zipMethod, receive)
@@ -124,7 +151,8 @@ func declared(files []zipFile) (bytes uint64) {
 func (x *extraction) admitZip(ctx context.Context, n *layer, whole *joined, files []*zip.File) ([]zipFile, error) {
 	var admitted []zipFile
 	overlapping := overlaps(files, whole.size)
-	for _, file := range files {
+	offsets := zipHeaderOffsets(whole, whole.size)
+	for i, file := range files {
 		e := zipEntry(file)
 		if overlapping[file] {
 			e.refuse = fault(ReasonOverlap, "its data are those of another entry")
@@ -134,7 +162,11 @@ func (x *extraction) admitZip(ctx context.Context, n *layer, whole *joined, file
 			return admitted, err
 		}
 		if m != nil {
-			admitted = append(admitted, zipFile{file, m})
+			f := zipFile{File: file, member: m, local: -1}
+			if len(offsets) == len(files) {
+				f.local = offsets[i]
+			}
+			admitted = append(admitted, f)
 		}
 	}
 	return admitted, nil
