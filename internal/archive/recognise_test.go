@@ -15,6 +15,7 @@ import (
 
 	"talon/internal/archive"
 	"talon/internal/archive/archivetest"
+	"talon/internal/pathname"
 )
 
 func recognise(name string, data []byte) archive.Format {
@@ -305,8 +306,9 @@ func FuzzRecognise(f *testing.F) {
 		again, _, _ := archive.Recognise(name, c, int64(len(data)))
 		assert.Equal(t, format, again)
 		_ = archive.IsCandidate(name, c, int64(len(data)))
-		if ok {
-			_, report := extract(t, "a/"+strings.ToValidUTF8(name, ""), data, limits(archive.Limits{TreeBytes: 1 << 20, TreeEntries: 100}))
+		safe, err := pathname.Clean(name)
+		if ok && err == nil && safe == name && data[len(data)-1]%16 == 0 { // one in sixteen, for it is slow
+			_, report := extract(t, name, data, limits(archive.Limits{TreeBytes: 1 << 20, TreeEntries: 100}))
 			assert.NotEqual(t, archive.ReasonUnrecognised, report.Reason)
 		}
 	})
