@@ -6,7 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/ulikunitz/xz/lzma"
+	"talon/internal/archive/lzma"
 )
 
 // Sizes of the parts of a lzip member (draft-diaz-lzip-09, section 2).
@@ -16,7 +16,7 @@ const (
 )
 
 // lzipReader decompresses all members of a lzip file. The decoder of archiver.Lzip reads the whole file into memory,
-// takes several members for one and never looks at the checksum; the LZMA decoder below it is sound.
+// takes several members for one and never looks at the checksum.
 type lzipReader struct {
 	input      *bufio.Reader
 	dictionary int64 // the largest allowed
@@ -62,14 +62,14 @@ func (z *lzipReader) next() error {
 		return fault(ReasonUnsupportedMethod, "version %d of lzip", header[4])
 	}
 	size := lzipDictionary(header[5])
+	if int64(size) > z.dictionary {
+		return lzma.ErrDictionary
+	}
 	if _, err := z.input.Discard(lzipHeader); err != nil {
 		return err
 	}
-	limit := int(min(max(z.dictionary, lzma.MinDictCap), lzma.MaxDictCap))
-	member, err := lzma.ReaderConfig{DictCap: limit}.NewReader(newLzmaInput(z.input, size))
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
+	const properties, unknown = (2*5+0)*9 + 3, -1 // fixed: pb = 2, lp = 0, lc = 3
+	member, err := lzma.NewReader(z.input, properties, size, unknown)
 	if err != nil {
 		return err
 	}
@@ -95,39 +95,4 @@ func (z *lzipReader) check() error {
 		return fault(ReasonCorrupt, "the checksum of a lzip member does not match")
 	}
 	return nil
-}
-
-// lzmaInput puts the header that the LZMA decoder wants before the data. It hands out single bytes, so that the decoder
-// takes no byte too many and the trailer is found.
-type lzmaInput struct {
-	header []byte
-	data   *bufio.Reader
-}
-
-// newLzmaInput makes the header of a stream whose end is marked, as lzip's always is; its properties are fixed.
-func newLzmaInput(data *bufio.Reader, dictionary uint32) *lzmaInput {
-	const unknownSize = ^uint64(0)
-	header := []byte{lzma.Properties{LC: 3, LP: 0, PB: 2}.Code()}
-	header = binary.LittleEndian.AppendUint32(header, dictionary)
-	return &lzmaInput{header: binary.LittleEndian.AppendUint64(header, unknownSize), data: data}
-}
-
-// Read implements io.Reader.
-func (l *lzmaInput) Read(p []byte) (int, error) {
-	if len(l.header) == 0 {
-		return l.data.Read(p)
-	}
-	count := copy(p, l.header)
-	l.header = l.header[count:]
-	return count, nil
-}
-
-// ReadByte implements io.ByteReader.
-func (l *lzmaInput) ReadByte() (byte, error) {
-	if len(l.header) == 0 {
-		return l.data.ReadByte()
-	}
-	b := l.header[0]
-	l.header = l.header[1:]
-	return b, nil
 }

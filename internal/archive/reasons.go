@@ -11,9 +11,8 @@ import (
 	"github.com/klauspost/compress/zip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/nwaples/rardecode/v2"
-	fastxz "github.com/therootcompany/xz"
-	"github.com/ulikunitz/xz/lzma"
 
+	"talon/internal/archive/lzma"
 	"talon/internal/pathname"
 )
 
@@ -57,10 +56,8 @@ var knownErrors = []struct {
 	{rardecode.ErrDictionaryTooLarge, ReasonLimitDictionary},
 	{zstd.ErrWindowSizeExceeded, ReasonLimitDictionary},
 	{zstd.ErrUnknownDictionary, ReasonUnsupportedMethod},
-	{fastxz.ErrMemlimit, ReasonLimitDictionary},
-	{fastxz.ErrBuf, ReasonTruncated},
-	{fastxz.ErrOptions, ReasonUnsupportedMethod},
-	{fastxz.ErrUnsupportedCheck, ReasonUnsupportedMethod},
+	{lzma.ErrDictionary, ReasonLimitDictionary},
+	{lzma.ErrUnsupported, ReasonUnsupportedMethod},
 }
 
 // reasonOf says in a report's words why an entry or a layer could not be had.
@@ -68,14 +65,11 @@ func reasonOf(err error) (Reason, string) {
 	var content *contentError
 	var limit *limitError
 	var read *sevenzip.ReadError
-	var dictionary *lzma.ErrDictSize
 	switch {
 	case errors.As(err, &content):
 		return content.reason, content.detail
 	case errors.As(err, &limit):
 		return limit.reason, limit.detail
-	case errors.As(err, &dictionary):
-		return ReasonLimitDictionary, err.Error()
 	case errors.As(err, &read) && read.Encrypted:
 		return ReasonEncrypted, err.Error()
 	case strings.Contains(err.Error(), "sevenzip: unsupported compression algorithm"): // its error is not exported

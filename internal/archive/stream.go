@@ -13,9 +13,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/mholt/archiver/v4"
 	"github.com/pierrec/lz4/v4"
-	fastxz "github.com/therootcompany/xz"
 
 	"talon/internal/archive/inflate"
+	"talon/internal/archive/lzma"
 )
 
 // readStream reads a compressed stream: a tar archive, or one file. Compressor and tar archive are one layer.
@@ -96,9 +96,8 @@ func (x *extraction) decompressor(r *bufio.Reader, format Format) (io.ReadCloser
 		return &gzipReader{decoder}, err
 	case Bzip2:
 		return archiver.Bz2{}.OpenReader(r)
-	case XZ: // archiver.Xz allows 64 MiB of dictionary, whatever the limit is
-		decoder, err := fastxz.NewReader(r, x.dictionary())
-		return io.NopCloser(decoder), err
+	case XZ:
+		return x.xz(r)
 	case Zstd:
 		return archiver.Zstd{DecoderOptions: x.zstdOptions()}.OpenReader(r)
 	case LZ4:
@@ -151,7 +150,7 @@ func (s *stream) count(n int) error {
 // the format was recognised.
 func isForeign(err error) bool {
 	return errors.Is(err, inflate.ErrTrailing) || errors.Is(err, lz4.ErrInvalidFrame) || errors.Is(err, zstd.ErrMagicMismatch) ||
-		errors.Is(err, fastxz.ErrFormat) || errors.Is(err, errTrailing) ||
+		errors.Is(err, lzma.ErrTrailing) || errors.Is(err, errTrailing) ||
 		strings.Contains(err.Error(), "bzip2: corrupted input: invalid stream magic") ||
 		strings.Contains(err.Error(), "brotli: excessive input")
 }

@@ -94,10 +94,11 @@ func tarEntry(file archiver.FileInfo) (e entry, ok bool) {
 	if path := header.PAXRecords["path"]; utf8.ValidString(path) { // which the standard wants to be UTF-8
 		e.text = path
 	}
-	const label, continuation = 'V', 'M' // GNU: the name of a volume; the rest of a file that began on the volume before
+	// GNU: the name of a volume; the rest of a file that began on the volume before; a directory with a list of its files.
+	const label, continuation, dumpedDir = 'V', 'M', 'D'
 	switch header.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-	case tar.TypeDir:
+	case tar.TypeDir, dumpedDir:
 		e.kind = directory
 	case tar.TypeLink:
 		e.kind = link

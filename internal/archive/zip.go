@@ -123,7 +123,7 @@ func (x *extraction) readZipFile(ctx context.Context, whole *joined, f *zipFile,
 	}
 	receive := func(open func() (io.ReadCloser, error)) error { return x.receive(ctx, f.member, open, x.now) }
 	if isZipEncrypted(f.File) {
-		return passwords.decrypt(f.File, x.zipMethod, receive)
+		return passwords.decrypt(f.File, x.zipDecompressor(f.File), receive)
 	}
 	return receive(func() (io.ReadCloser, error) { return x.openZip(whole, f.File) })
 }

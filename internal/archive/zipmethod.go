@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bufio"
+	"encoding/binary"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -12,9 +13,9 @@ import (
 	"github.com/klauspost/compress/zip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/mholt/archiver/v4"
-	fastxz "github.com/therootcompany/xz"
 
 	"talon/internal/archive/inflate"
+	"talon/internal/archive/lzma"
 )
 
 // Methods of zip entries (APPNOTE.TXT 4.4.5) that are read here.
@@ -45,32 +46,46 @@ func (x *extraction) openZip(src *joined, file *zip.File) (io.ReadCloser, error)
 		return nil, io.ErrUnexpectedEOF
 	}
 	packed := io.NewSectionReader(src, offset, int64(file.CompressedSize64))
-	content, err := x.zipMethod(file.Method, packed)
+	content, err := x.zipDecompressor(file)(file.Method, packed)
 	if err != nil {
 		return nil, err
 	}
 	return &checkedReader{ReadCloser: content, sum: crc32.NewIEEE(), checked: true, want: file.CRC32, left: file.UncompressedSize64}, nil
 }
 
-// zipMethod decompresses what a method of zip compressed. All but the common ones may take much memory: those are read
-// one at a time.
-func (x *extraction) zipMethod(method uint16, packed io.Reader) (io.ReadCloser, error) {
-	switch method {
-	case methodStore:
-		return io.NopCloser(packed), nil
-	case methodDeflate:
-		return newInflater(packed, &inflaters), nil
-	case methodDeflate64:
-		return newInflater(packed, &inflaters64), nil
-	case methodBzip2, methodZstd, methodXZ:
-	default:
+// zipDecompressor returns how the methods of zip are decompressed for an entry. All but the common ones may take much
+// memory: those are read one at a time.
+func (x *extraction) zipDecompressor(file *zip.File) zipDecompress {
+	return func(method uint16, packed io.Reader) (io.ReadCloser, error) {
+		switch method {
+		case methodStore:
+			return io.NopCloser(packed), nil
+		case methodDeflate:
+			return newInflater(packed, &inflaters), nil
+		case methodDeflate64:
+			return newInflater(packed, &inflaters64), nil
+		case methodBzip2, methodLZMA, methodZstd, methodXZ:
+			return x.heavyMethod(method, bufio.NewReaderSize(packed, readSize), file.UncompressedSize64)
+		}
 		if name, ok := methodNames[method]; ok {
 			return nil, fault(ReasonUnsupportedMethod, "compressed with %s (method %d)", name, method)
 		}
 		return nil, fault(ReasonUnsupportedMethod, "compression method %d", method)
 	}
+}
+
+func (x *extraction) heavyMethod(method uint16, packed *bufio.Reader, size uint64) (decoder io.ReadCloser, err error) {
 	x.heavy.Lock()
-	decoder, err := x.heavyMethod(bufio.NewReaderSize(packed, readSize), method)
+	switch method {
+	case methodBzip2:
+		decoder, err = bzip2.NewReader(packed, nil)
+	case methodLZMA:
+		decoder, err = x.zipLZMA(packed, size)
+	case methodZstd:
+		decoder, err = archiver.Zstd{DecoderOptions: x.zstdOptions()}.OpenReader(packed)
+	case methodXZ:
+		decoder, err = x.xz(packed)
+	}
 	if err != nil {
 		x.heavy.Unlock()
 		return nil, err
@@ -78,17 +93,36 @@ func (x *extraction) zipMethod(method uint16, packed io.Reader) (io.ReadCloser, 
 	return &unlocking{ReadCloser: decoder, unlock: sync.OnceFunc(x.heavy.Unlock)}, nil
 }
 
-func (x *extraction) heavyMethod(packed *bufio.Reader, method uint16) (io.ReadCloser, error) {
-	switch method {
-	case methodBzip2:
-		return bzip2.NewReader(packed, nil)
-	case methodZstd:
-		return archiver.Zstd{DecoderOptions: x.zstdOptions()}.OpenReader(packed)
-	case methodXZ:
-		decoder, err := fastxz.NewReader(packed, x.dictionary())
-		return io.NopCloser(decoder), err
+// zipLZMA reads the header of method 14 (APPNOTE.TXT 5.8.8): a version, the size of the properties, the properties.
+func (x *extraction) zipLZMA(packed io.Reader, size uint64) (io.ReadCloser, error) {
+	var header [9]byte
+	if _, err := io.ReadFull(packed, header[:]); err != nil {
+		return nil, io.ErrUnexpectedEOF
 	}
-	return nil, fmt.Errorf("no decoder for method %d", method)
+	if properties := binary.LittleEndian.Uint16(header[2:]); properties != 5 || size > math.MaxInt64 {
+		return nil, fault(ReasonCorrupt, "%d bytes of LZMA properties for %d bytes", properties, size)
+	}
+	dictionary := binary.LittleEndian.Uint32(header[5:])
+	if err := boundDictionary(uint64(dictionary), size, x.limits.DictionaryBytes); err != nil {
+		return nil, err
+	}
+	decoder, err := lzma.NewReader(packed, header[4], dictionary, int64(size))
+	return io.NopCloser(decoder), err
+}
+
+// xz opens a stream of xz.
+func (x *extraction) xz(packed io.Reader) (io.ReadCloser, error) {
+	decoder, err := lzma.NewXZReader(packed, x.dictionary())
+	return io.NopCloser(decoder), err
+}
+
+// boundDictionary refuses a dictionary above the limit, unless so little is packed that no decoder will fill it: the
+// decoder here takes no more memory than it has data.
+func boundDictionary(dictionary, size uint64, limit int64) error {
+	if needed := min(dictionary, size); needed > uint64(limit) {
+		return &limitError{ReasonLimitDictionary, fmt.Sprintf("a dictionary of %d bytes", needed)}
+	}
+	return nil
 }
 
 // unlocking is a reader whose Close lets the next one begin.

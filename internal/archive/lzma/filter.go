@@ -5,6 +5,23 @@ import (
 	"io"
 )
 
+// IDs of filters that other formats have too.
+const (
+	FilterDelta = filterDelta
+	FilterIA64  = filterIA64
+	FilterThumb = filterThumb
+)
+
+// NewFilter returns a reader of what a filter makes of r; its ID and properties are those of .xz. The error is
+// ErrUnsupported.
+func NewFilter(r io.Reader, id uint64, props []byte) (io.Reader, error) {
+	filter, err := newFilter(id, props)
+	if err != nil {
+		return nil, err
+	}
+	return filter(r), nil
+}
+
 // newFilter returns the decoder of a filter that stands before LZMA2 (xz-file-format, sections 5.3.2 and 5.3.3).
 func newFilter(id uint64, props []byte) (func(io.Reader) io.Reader, error) {
 	if id == filterDelta {
