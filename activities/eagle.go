@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"talon/config"
@@ -22,8 +24,21 @@ import (
 type Eagle struct {
 	Config    *config.Config // with resolved archive passwords
 	Warehouse *warehouse.Warehouse
+	Extractor Extractor
 	Host      string // shown as the host of an archive's result
 	Boot      string
+}
+
+// Extractor opens archives as archive.Extract does. Its methods may be called from several goroutines; it decides how many are at work.
+type Extractor interface {
+	Extract(ctx context.Context, request archive.Request) (archive.Report, error)
+}
+
+// EagleScratch returns a new name in the stage for what an eagle's extractor has in hand. What an eagle that died has left there, the janitor
+// removes when it is old enough.
+func EagleScratch(host string) string {
+	const stage = "eagle"
+	return path.Join(stage, slug(host)+"-"+rand.Text()[:10])
 }
 
 // ExtractArchives extracts a batch into the stage, one delivery per archive, below a prefix of this attempt alone. What an earlier attempt had
@@ -37,19 +52,34 @@ func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliverie
 	for _, delivery := range beat.snapshot().Delivered {
 		finished[delivery.ID] = delivery
 	}
-	var result Deliveries
-	for _, ref := range in.Batch.Archives {
+	deliveries := make([]Delivery, len(in.Batch.Archives))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var running sync.WaitGroup
+	var telling sync.Mutex // an older checkpoint must not come after a newer one
+	for i, ref := range in.Batch.Archives {
 		delivery, ok := finished[ref.ID]
-		if !ok {
-			var err error
-			if delivery, err = e.deliver(ctx, in, ref, beat); err != nil {
-				return Deliveries{}, Classify(err)
-			}
-			beat.delivered(ctx, delivery)
+		if ok {
+			deliveries[i] = delivery
+			continue
 		}
-		result.Archives = append(result.Archives, delivery)
+		running.Go(func() {
+			delivery, err := e.deliver(ctx, in, ref, beat)
+			if err != nil {
+				stop(err) // another attempt does the rest
+				return
+			}
+			deliveries[i] = delivery
+			telling.Lock()
+			defer telling.Unlock()
+			beat.delivered(ctx, delivery)
+		})
 	}
-	return result, nil
+	running.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return Deliveries{}, Classify(err)
+	}
+	return Deliveries{Archives: deliveries}, nil
 }
 
 // stillThere keeps the deliveries of an earlier attempt whose manifests are unharmed: a checkpoint is a hint, the stage is the truth.
@@ -77,7 +107,7 @@ func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, be
 	if err != nil {
 		return delivery, err
 	}
-	report, err := archive.Extract(ctx, archive.Request{
+	report, err := e.Extractor.Extract(ctx, archive.Request{
 		Archive: file, Name: ref.Path, Dest: dest, Limits: EngineLimits(e.Config.Extract.Limits), Passwords: e.passwords(ref),
 		Encodings: e.Config.Extract.Encodings, Progress: beat.bytes,
 	})

@@ -1,16 +1,24 @@
 package activities
 
 import (
+	"context"
+	"fmt"
+	"log/slog"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"talon/internal/archive"
 	"talon/internal/archive/archivetest"
+	"talon/internal/archive/sandbox"
 )
 
 // extract has a batch delivered by eagle.
@@ -166,19 +174,103 @@ func TestExtractArchivesTakesOver(t *testing.T) {
 			s.onBeat = func(c Checkpoint) { beats = append(beats, c) }
 			first := s.extract(ownRun, dir, batch)
 			require.NotEmpty(t, beats)
-			require.Len(t, beats[0].Delivered, 1, "each finished archive is told at once")
-			assert.Equal(t, first.Archives[0].Dir, beats[0].Delivered[0].Dir)
+			told := slices.IndexFunc(beats, func(c Checkpoint) bool { return len(c.Delivered) == 1 })
+			require.GreaterOrEqual(t, told, 0, "each finished archive is told at once")
+			s.checkpoint = &beats[told]
+			done := slices.IndexFunc(first.Archives, func(d Delivery) bool { return d.Dir == beats[told].Delivered[0].Dir })
+			require.GreaterOrEqual(t, done, 0)
 
-			test.harm(t, filepath.Join(s.tiger.Warehouse.StageDir(), first.Archives[0].Dir))
-			s.checkpoint = &beats[0]
+			test.harm(t, filepath.Join(s.tiger.Warehouse.StageDir(), first.Archives[done].Dir))
 			second := s.extract(ownRun, dir, batch)
 			require.Len(t, second.Archives, 2)
-			assert.Equal(t, test.again, second.Archives[0].Dir != first.Archives[0].Dir)
-			assert.NotEqual(t, first.Archives[1].Dir, second.Archives[1].Dir, "nobody knew that it was finished")
+			assert.Equal(t, test.again, second.Archives[done].Dir != first.Archives[done].Dir)
+			assert.NotEqual(t, first.Archives[1-done].Dir, second.Archives[1-done].Dir, "nobody knew that it was finished")
 			assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, second)))
 			assert.Equal(t, map[string]string{"a/a.txt": "alpha", "b/b.txt": "beta"}, s.unzip())
 		})
 	}
+}
+
+// TestExtractArchivesAtOnce: no archive of a batch waits for another, and the deliveries are in its order all the same.
+func TestExtractArchivesAtOnce(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "b.zip": zipOf("b.txt", "beta")})
+	second := make(chan struct{})
+	s.eagle.Extractor = inProcess(func(ctx context.Context, request archive.Request) (archive.Report, error) {
+		if request.Name == "b.zip" {
+			defer close(second)
+		} else {
+			<-second
+		}
+		return archive.Extract(ctx, request)
+	})
+	delivered := s.extract(ownRun, dir, batch)
+	for i, delivery := range delivered.Archives {
+		assert.Equal(t, batch.Archives[i].ID, delivery.ID)
+	}
+	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, delivered)))
+}
+
+// TestExtractArchivesOneInTrouble: what had been finished before is not lost, and what had begun is given up.
+func TestExtractArchivesOneInTrouble(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "a"), "b.zip": zipOf("b.txt", "b"), "c.zip": zipOf("c.txt", "c")})
+	finished := make(chan struct{})
+	var last Checkpoint
+	s.onBeat = func(c Checkpoint) {
+		if last = c; len(c.Delivered) == 1 {
+			close(finished)
+		}
+	}
+	s.eagle.Extractor = inProcess(func(ctx context.Context, request archive.Request) (archive.Report, error) {
+		switch request.Name {
+		case "a.zip":
+			return archive.Extract(ctx, request)
+		case "b.zip":
+			<-finished
+			return archive.Report{}, fmt.Errorf("%w: %w", archive.ErrDestination, syscall.ENOSPC)
+		}
+		<-ctx.Done()
+		return archive.Report{}, ctx.Err()
+	})
+	_, err := attempt(s, s.eagle.ExtractArchives, ExtractInput{Decompression: ownRun, ZipDir: dir, Batch: batch})
+	requireReason(t, err, "disk_full", false)
+	require.Len(t, last.Delivered, 1)
+	assert.Equal(t, batch.Archives[0].ID, last.Delivered[0].ID)
+	left, err := os.ReadDir(filepath.Join(s.tiger.Warehouse.StageDir(), decompressionStage(ownRun)))
+	require.NoError(t, err)
+	assert.Len(t, left, 1)
+}
+
+// TestExtractArchivesInChildren: as a worker does it, with hostile archives among the good ones.
+func TestExtractArchivesInChildren(t *testing.T) {
+	s := newSite(t, "", "extract: {limits: {memory_bytes: 256MiB}}")
+	scratch := EagleScratch("eagle-1")
+	staged, err := s.eagle.Warehouse.MakeStagedDir(scratch)
+	require.NoError(t, err)
+	pool, err := sandbox.NewPool(sandbox.Options{Scratch: staged, Children: 2, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, pool.Close()) }()
+	s.eagle.Extractor = pool
+	dir, batch := s.planned(map[string]string{
+		"a.zip": zipOf("a.txt", "alpha"), "b.7z": string(archivetest.SevenZipManyFiles()), "c.zip": zipOf("c.txt", "gamma"),
+	})
+	assert.Equal(t, SealResult{Succeeded: 2, Failed: 1, Files: 2, Bytes: 10}, s.decompress(ownRun, dir, batch))
+	assert.Equal(t, map[string]string{"a/a.txt": "alpha", "c/c.txt": "gamma"}, s.unzip())
+}
+
+// TestEagleScratchIsSwept: the janitor sees what an eagle that was killed has left.
+func TestEagleScratchIsSwept(t *testing.T) {
+	s := newSite(t, "", "")
+	scratch := EagleScratch("host/with a slash")
+	assert.NotEqual(t, scratch, EagleScratch("host/with a slash"))
+	staged, err := s.eagle.Warehouse.MakeStagedDir(path.Join(scratch, "child-1", "tree"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(staged, "a.txt"), []byte("alpha"), 0o600))
+	files, err := s.tiger.Warehouse.SweepStage(func(rel string, _ time.Time) bool { return rel != scratch })
+	require.NoError(t, err)
+	assert.Equal(t, 1, files)
+	assert.NoDirExists(t, filepath.Join(s.tiger.Warehouse.StageDir(), scratch))
 }
 
 func TestSealArchivesRepeated(t *testing.T) {

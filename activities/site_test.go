@@ -27,6 +27,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"talon/config"
+	"talon/internal/archive"
 	"talon/internal/catalog"
 	"talon/internal/devstack"
 	"talon/internal/ftpclient"
@@ -120,7 +121,14 @@ func (s *site) open() {
 		assert.NoError(s.t, house.Close())
 	})
 	s.tiger = &Tiger{Config: s.config, Pool: pool, Warehouse: house, Catalog: book, Boot: "boot-1"}
-	s.eagle = &Eagle{Config: s.config, Warehouse: house, Host: "eagle-1", Boot: "boot-1"}
+	s.eagle = &Eagle{Config: s.config, Warehouse: house, Extractor: inProcess(archive.Extract), Host: "eagle-1", Boot: "boot-1"}
+}
+
+// inProcess is an Extractor without children, or any other function.
+type inProcess func(context.Context, archive.Request) (archive.Report, error)
+
+func (f inProcess) Extract(ctx context.Context, request archive.Request) (archive.Report, error) {
+	return f(ctx, request)
 }
 
 // set changes the branch's entry in the configuration.

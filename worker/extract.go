@@ -48,18 +48,14 @@ func newExtractCommand(stdout io.Writer) *cobra.Command {
 				return err
 			}
 			archives, dest := args[:len(args)-1], args[len(args)-1]
+			engine := newIsolated(dest, request.Limits, min(len(archives), extractionSlots()), cmd.ErrOrStderr())
 			if len(archives) > 1 {
-				return extractAll(cmd.Context(), requestEach(request, archives, dest), stdout, cmd.ErrOrStderr(), asJSON)
+				err = extractAll(cmd.Context(), engine, requestEach(request, archives, dest), stdout, cmd.ErrOrStderr(), asJSON)
+			} else {
+				request.Archive, request.Dest = archives[0], dest
+				err = extractOne(cmd.Context(), engine, request, stdout, asJSON)
 			}
-			request.Archive, request.Dest = archives[0], dest
-			report, err := extract(cmd.Context(), request)
-			if err != nil {
-				return err
-			}
-			if err := printReport(stdout, report, asJSON); err != nil {
-				return err
-			}
-			return resultCode(report.Result)
+			return errors.Join(err, engine.close())
 		},
 	}
 	command.Flags().BoolVar(&asJSON, "json", false, "print the full report as JSON")
@@ -86,8 +82,20 @@ func extractRequest(configFile string) (archive.Request, error) {
 	return request, nil
 }
 
+// extractOne extracts one archive and prints its report.
+func extractOne(ctx context.Context, engine activities.Extractor, request archive.Request, stdout io.Writer, asJSON bool) error {
+	report, err := extract(ctx, engine, request)
+	if err != nil {
+		return err
+	}
+	if err := printReport(stdout, report, asJSON); err != nil {
+		return err
+	}
+	return resultCode(report.Result)
+}
+
 // extract runs the engine on one archive.
-func extract(ctx context.Context, request archive.Request) (archive.Report, error) {
+func extract(ctx context.Context, engine activities.Extractor, request archive.Request) (archive.Report, error) {
 	info, err := os.Stat(request.Archive) // before a directory is made for nothing
 	if err != nil {
 		return archive.Report{}, fmt.Errorf("%w: %w", archive.ErrSource, err)
@@ -98,7 +106,7 @@ func extract(ctx context.Context, request archive.Request) (archive.Report, erro
 	if err := os.MkdirAll(request.Dest, 0o750); err != nil {
 		return archive.Report{}, err
 	}
-	report, err := archive.Extract(ctx, request)
+	report, err := engine.Extract(ctx, request)
 	if errors.Is(err, fs.ErrExist) {
 		return report, fmt.Errorf("%s is not empty: name a new directory", request.Dest)
 	}

@@ -35,9 +35,11 @@ func requestEach(request archive.Request, archives []string, dest string) []arch
 
 // extractAll extracts several archives at once and prints each report as soon as those before it are printed. An archive
 // that could not be tried is named on stderr, and the others go on.
-func extractAll(ctx context.Context, requests []archive.Request, stdout, stderr io.Writer, asJSON bool) error {
+func extractAll(
+	ctx context.Context, engine activities.Extractor, requests []archive.Request, stdout, stderr io.Writer, asJSON bool,
+) error {
 	ctx, cancel := context.WithCancel(ctx)
-	outcomes, wait := extractEach(ctx, requests)
+	outcomes, wait := extractEach(ctx, engine, requests)
 	defer wait()
 	defer cancel()
 	var codes []int
@@ -69,7 +71,7 @@ type outcome struct {
 
 // extractEach works on as many requests at once as there are processors, until the context is done. Each outcome gets into
 // the channel of its request. wait returns when nothing is at work any more.
-func extractEach(ctx context.Context, requests []archive.Request) (outcomes []chan outcome, wait func()) {
+func extractEach(ctx context.Context, engine activities.Extractor, requests []archive.Request) (outcomes []chan outcome, wait func()) {
 	for range requests {
 		outcomes = append(outcomes, make(chan outcome, 1))
 	}
@@ -82,7 +84,7 @@ func extractEach(ctx context.Context, requests []archive.Request) (outcomes []ch
 				if i >= len(requests) {
 					return
 				}
-				report, err := extract(ctx, requests[i])
+				report, err := extract(ctx, engine, requests[i])
 				outcomes[i] <- outcome{report, err}
 			}
 		})

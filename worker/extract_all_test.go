@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"io/fs"
@@ -8,12 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"talon/internal/archive"
 	"talon/internal/archive/archivetest"
 )
 
@@ -105,20 +108,33 @@ func TestExtractSeveralDespiteOne(t *testing.T) {
 	assert.Equal(t, map[string]string{"full/mine.txt": "mine", "good/x.txt": "x"}, contents(t, dest))
 }
 
-// TestExtractSeveralAtOnce: the second archive is opened while the first still waits to be. Opening one end of a pipe waits
-// for the other end (fifo(7)).
+// engine is an Extractor in the test's own words.
+type engine func(context.Context, archive.Request) (archive.Report, error)
+
+func (e engine) Extract(ctx context.Context, request archive.Request) (archive.Report, error) {
+	return e(ctx, request)
+}
+
+// TestExtractSeveralAtOnce: no archive is ready before two are at work.
 func TestExtractSeveralAtOnce(t *testing.T) {
-	first, second := filepath.Join(t.TempDir(), "first.zip"), filepath.Join(t.TempDir(), "second.zip")
-	require.NoError(t, unix.Mkfifo(first, 0o600))
-	require.NoError(t, unix.Mkfifo(second, 0o600))
-	ended := make(chan call)
-	go func() { ended <- extractSeveral(context.Background(), []string{first, second}, t.TempDir()) }()
-	for _, pipe := range []string{second, first} {
-		opened, err := os.OpenFile(pipe, os.O_WRONLY, 0)
-		require.NoError(t, err)
-		require.NoError(t, opened.Close())
-	}
-	(<-ended).unusable(t, "first.zip is not a regular file", "second.zip is not a regular file")
+	var both sync.WaitGroup
+	both.Add(2)
+	meet := engine(func(_ context.Context, request archive.Request) (archive.Report, error) {
+		both.Done()
+		both.Wait()
+		return archive.Report{Archive: filepath.Base(request.Archive)}, nil
+	})
+	requests := requestEach(archive.Request{}, []string{zipOf(t, "a.zip", "x"), zipOf(t, "b.zip", "x")}, t.TempDir())
+	var stdout bytes.Buffer
+	require.NoError(t, extractAll(t.Context(), meet, requests, &stdout, io.Discard, false))
+	assert.Equal(t, "a.zip: complete, files: 0 (0 bytes), missing: 0\nb.zip: complete, files: 0 (0 bytes), missing: 0\n", stdout.String())
+}
+
+// TestExtractAPipe: nobody waits for the other end of a pipe (fifo(7)).
+func TestExtractAPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe.zip")
+	require.NoError(t, unix.Mkfifo(pipe, 0o600))
+	start(t.Context(), "extract", pipe, t.TempDir()).unusable(t, "pipe.zip is not a regular file")
 }
 
 func TestExtractSeveralStopped(t *testing.T) {

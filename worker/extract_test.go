@@ -127,3 +127,46 @@ extract: {passwords: [{env: TALON_TEST_ARCHIVE_PASSWORD}], limits: {depth: 1}}
 	assert.Equal(t, 2, got.code)
 	assert.Contains(t, got.stdout, "deep.zip/inner.tar.gz: limit depth: more than 1 layers")
 }
+
+// TestExtractLeavesNothingBehind: neither beside DEST nor in it, where the children have their directory if nobody may write beside it.
+func TestExtractLeavesNothingBehind(t *testing.T) {
+	archive := writeFile(t, "a.zip", archivetest.Zip([]archivetest.File{file("x.txt", "x")}))
+	parent := t.TempDir()
+	beside := filepath.Join(parent, "out")
+	require.Zero(t, start(t.Context(), "extract", archive, beside).code)
+	assert.Equal(t, []string{"out"}, names(t, parent))
+	assert.Equal(t, []string{"x.txt"}, names(t, beside))
+
+	root, err := scratchFor("/proc/self")
+	require.Error(t, err, "neither beside nor in it: %s", root)
+	inside, err := scratchFor("/dev/shm") // another file system than that beside it
+	if os.IsNotExist(err) {
+		t.Skip("there is no /dev/shm")
+	}
+	require.NoError(t, err)
+	defer os.Remove(inside)
+	assert.Equal(t, "/dev/shm", filepath.Dir(inside))
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var found []string
+	for _, entry := range entries {
+		found = append(found, entry.Name())
+	}
+	return found
+}
+
+// TestExtractHostile: an archive that its child dies of or hangs at is a result as any other.
+func TestExtractHostile(t *testing.T) {
+	config := writeFile(t, "talon.yaml", []byte("servers: {a: {host: b}}\nextract: {limits: {idle_time: 1s, memory_bytes: 256MiB}}\n"))
+	archive := writeFile(t, "a.zip", archivetest.Zip([]archivetest.File{
+		{Name: "files.7z", Data: archivetest.SevenZipManyFiles()}, file("x.txt", "x"),
+	}))
+	dest := t.TempDir()
+	got := start(t.Context(), "extract", "--config", config, archive, dest)
+	assert.Equal(t, 2, got.code, got.stderr)
+	assert.Equal(t, []string{"files.7z", "x.txt"}, names(t, dest))
+}

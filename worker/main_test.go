@@ -12,11 +12,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"talon/internal/archive/sandbox"
 )
 
 var update = flag.Bool("update", false, "write what is printed to the golden files in testdata")
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	sandbox.RunIfChild()
+	goleak.VerifyTestMain(m)
+}
 
 // golden compares a text with a file of testdata.
 func golden(t *testing.T, name, got string) {

@@ -15,6 +15,7 @@ import (
 	"talon/activities"
 	"talon/config"
 	"talon/config/dial"
+	"talon/internal/archive/sandbox"
 	"talon/internal/catalog"
 	"talon/internal/ftpclient"
 	"talon/internal/warehouse"
@@ -148,7 +149,11 @@ func (h *host) workers(ctx context.Context) ([]sdkworker.Worker, error) {
 		workers = append(workers, w)
 	}
 	if h.options.has(roleEagle) {
-		workers = append(workers, h.eagle())
+		w, err := h.eagle()
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, w)
 	}
 	return workers, nil
 }
@@ -181,7 +186,20 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 }
 
 // eagle builds the worker of the extracting role: it polls for activities only.
-func (h *host) eagle() sdkworker.Worker {
+func (h *host) eagle() (sdkworker.Worker, error) {
+	scratch := activities.EagleScratch(h.options.name)
+	dir, err := h.warehouse.MakeStagedDir(scratch)
+	if err != nil {
+		return nil, err
+	}
+	h.closers = append(h.closers, func() { _, _ = h.warehouse.RemoveStaged(scratch) })
+	pool, err := sandbox.NewPool(sandbox.Options{
+		Scratch: dir, Children: extractionSlots(), Limits: activities.EngineLimits(h.config.Extract.Limits), Log: h.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.closers = append(h.closers, func() { _ = pool.Close() })
 	w := sdkworker.New(h.temporal, activities.EagleQueue, sdkworker.Options{
 		DisableWorkflowWorker: true,
 		// Extraction is bound by processors: more at once would only make each slower.
@@ -189,8 +207,10 @@ func (h *host) eagle() sdkworker.Worker {
 		WorkerStopTimeout:                  stopGrace,
 		OnFatalError:                       h.fail,
 	})
-	activities.RegisterEagle(w, &activities.Eagle{Config: h.config, Warehouse: h.warehouse, Host: h.options.name, Boot: activities.BootID()})
-	return w
+	activities.RegisterEagle(w, &activities.Eagle{
+		Config: h.config, Warehouse: h.warehouse, Extractor: pool, Host: h.options.name, Boot: activities.BootID(),
+	})
+	return w, nil
 }
 
 // fail ends the process: a worker that no longer polls must not look alive.

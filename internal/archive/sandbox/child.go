@@ -36,6 +36,9 @@ type child struct {
 
 // start starts a child and waits for its hello.
 func (p *Pool) start(ctx context.Context, s setup) (*child, error) {
+	if err := os.MkdirAll(p.options.Scratch, 0o700); err != nil {
+		return nil, noStart(err)
+	}
 	dir, err := os.MkdirTemp(p.options.Scratch, "child-")
 	if err != nil {
 		return nil, noStart(err)
@@ -118,6 +121,11 @@ func (c *child) end() error {
 
 func (c *child) tree() string { return filepath.Join(c.dir, treeName) }
 
+func (c *child) hasDir() bool {
+	_, err := os.Stat(c.dir)
+	return err == nil
+}
+
 // head keeps the beginning of what a child writes to stderr, where a Go program says why it ends.
 type head struct{ text []byte }
 
@@ -157,7 +165,7 @@ type death struct {
 	detail string
 	open   []string // the layers that were being decoded, the latest last
 	sure   bool     // the latest of them is to blame, or the whole archive if none was open
-	final  bool     // no time is left to try again
+	final  bool     // it would be the same with every child
 }
 
 // Error implements error.

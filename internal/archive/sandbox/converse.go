@@ -14,12 +14,15 @@ import (
 	"talon/internal/archive"
 )
 
+// grace is how long the engine may take to end by itself when the time for everything is over. Then what it has is kept.
+const grace = 5 * time.Second
+
 // conversation is one job as its parent follows it.
 type conversation struct {
 	child    *child
 	request  archive.Request
 	limits   archive.Limits
-	deadline time.Time
+	deadline time.Time // of everything, with grace
 	moved    time.Time // of the last sign of progress
 	steps    int64
 	open     []string // layers that are being decoded
@@ -32,7 +35,7 @@ type conversation struct {
 func (x *extraction) converse(ctx context.Context, c *child) (archive.Report, error) {
 	fresh := c.jobs == 0
 	c.jobs++
-	talk := &conversation{child: c, request: x.request, limits: x.limits, deadline: x.deadline, moved: time.Now()}
+	talk := &conversation{child: c, request: x.request, limits: x.limits, deadline: x.deadline.Add(grace), moved: time.Now()}
 	talk.lists = lists{files: []archive.File{}, refused: []archive.Refusal{}, layers: map[string]archive.Layer{}}
 	defer context.AfterFunc(ctx, c.kill)()
 	err := x.order(c)
@@ -53,14 +56,16 @@ func (x *extraction) converse(ctx context.Context, c *child) (archive.Report, er
 	return talk.report(), nil
 }
 
-// order hands the job to the child.
+// order hands the job to the child, with the time that is left.
 func (x *extraction) order(c *child) error {
+	limits := x.limits
+	limits.TreeTime = max(1, time.Until(x.deadline))
 	parallel := x.request.Parallel
 	if x.careful {
 		parallel = 1
 	}
 	frame, err := jsonFrame(kindJob, job{
-		Archive: x.request.Archive, Volumes: x.request.Volumes, Name: x.request.Name, Limits: x.request.Limits,
+		Archive: x.request.Archive, Volumes: x.request.Volumes, Name: x.request.Name, Limits: limits,
 		Passwords: x.request.Passwords, Encodings: x.request.Encodings, Avoid: x.avoid, Parallel: parallel,
 	})
 	if err != nil {
@@ -140,8 +145,7 @@ func (t *conversation) mourn(err error) *death {
 	d := &death{reason: archive.ReasonCrashed, open: t.open}
 	switch stderr := t.child.stderr; {
 	case errors.Is(err, os.ErrDeadlineExceeded) && !now.Before(t.deadline):
-		d.reason, d.final = archive.ReasonTimeout, true
-		d.detail = fmt.Sprintf("given up after %v in all", t.limits.TreeTime)
+		d.reason, d.detail = archive.ReasonTimeout, fmt.Sprintf("given up after %v in all", t.limits.TreeTime)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		d.reason, d.detail = archive.ReasonTimeout, fmt.Sprintf("given up after %v without progress", t.limits.IdleTime)
 	case errors.Is(err, errTooLong):

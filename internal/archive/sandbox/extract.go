@@ -43,14 +43,14 @@ func (p *Pool) Extract(ctx context.Context, req archive.Request) (archive.Report
 
 func (p *Pool) extract(ctx context.Context, req archive.Request) (report archive.Report, err error) {
 	files, err := openAll(&req)
-	if err != nil {
-		return report, err
-	}
 	defer func() {
 		for _, file := range files {
 			_ = file.Close()
 		}
 	}()
+	if err != nil {
+		return report, err
+	}
 	if err := p.checkDest(req.Dest); err != nil {
 		return report, err
 	}
@@ -64,31 +64,30 @@ func (p *Pool) extract(ctx context.Context, req archive.Request) (report archive
 	return x.run(ctx)
 }
 
-// openAll finds and opens the files of the archive, which the child cannot.
+// openAll finds and opens what the archive is made of: a child can do neither.
 func openAll(req *archive.Request) (files []*os.File, err error) {
 	if req.Archive == "" || req.Dest == "" {
 		return nil, errors.New("an archive and a destination are needed")
 	}
 	if len(req.Volumes) == 0 {
 		if req.Volumes, err = archive.Volumes(req.Archive); err != nil {
-			return nil, fmt.Errorf("%w: %w", archive.ErrSource, err)
+			return nil, sourceError(err)
 		}
 	}
 	if len(req.Volumes) > maxFiles {
-		return nil, fmt.Errorf("%w: more than %d volumes", archive.ErrSource, maxFiles)
+		return nil, sourceError(fmt.Errorf("more than %d volumes", maxFiles))
 	}
 	for _, name := range req.Volumes {
 		file, err := openRegular(name, req.Open)
 		if err != nil {
-			for _, file := range files {
-				_ = file.Close()
-			}
-			return nil, fmt.Errorf("%w: %w", archive.ErrSource, err)
+			return files, sourceError(err)
 		}
 		files = append(files, file)
 	}
 	return files, nil
 }
+
+func sourceError(err error) error { return fmt.Errorf("%w: %w", archive.ErrSource, err) }
 
 func openRegular(name string, open func(string) (*os.File, error)) (*os.File, error) {
 	if open == nil {
@@ -136,7 +135,7 @@ func (x *extraction) run(ctx context.Context) (archive.Report, error) {
 		x.pool.options.Log.Warn("an extraction child did not survive an archive",
 			"archive", x.request.Name, "layer", layer, "reason", d.reason, "detail", d.detail)
 		row := archive.Layer{Result: 1, Reason: d.reason, Detail: d.detail}
-		if d.final || x.deaths >= mostDeaths || layer == x.request.Name {
+		if d.final || x.deaths >= mostDeaths || layer == x.request.Name || !time.Now().Before(x.deadline) {
 			return lost(x.request.Name, row), nil
 		}
 		if layer == "" {

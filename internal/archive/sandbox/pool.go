@@ -21,7 +21,7 @@ var ErrClosed = errors.New("the pool of extraction children is closed")
 
 // Options of a Pool. Only Scratch is needed.
 type Options struct {
-	// Scratch is an existing directory on the file system of the destinations. Each child has a directory in it.
+	// Scratch is a directory on the file system of the destinations, made if it is missing. Each child has a directory in it.
 	Scratch string
 	// Children is how many archives are extracted at a time at most, each in a child of its own. Default: runtime.NumCPU.
 	Children int
@@ -142,15 +142,15 @@ func (p *Pool) wait(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// take returns an idle child, or a new one if there is none or fresh is asked for. Those that were set up for other limits
-// make room.
+// take returns an idle child, or a new one if there is none or fresh is asked for. Those that were set up for other limits,
+// or whose directory somebody cleaned away, make room.
 func (p *Pool) take(ctx context.Context, s setup, fresh bool) (*child, error) {
 	for !fresh {
 		c := p.pop()
 		if c == nil {
 			break
 		}
-		if c.setup == s {
+		if c.setup == s && c.hasDir() {
 			return c, nil
 		}
 		if err := c.end(); err != nil {

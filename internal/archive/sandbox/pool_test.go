@@ -146,7 +146,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 		"no archive":         {func(r *archive.Request) { r.Archive += "?" }, []error{archive.ErrSource, os.ErrNotExist}},
 		"a FIFO":             {func(r *archive.Request) { r.Archive = fifo }, []error{archive.ErrSource}},
 		"a directory":        {func(r *archive.Request) { r.Archive = r.Dest }, []error{archive.ErrSource}},
-		"a volume missing":   {func(r *archive.Request) { r.Volumes = []string{fifo + "?"} }, []error{archive.ErrSource, os.ErrNotExist}},
+		"a volume missing":   {func(r *archive.Request) { r.Volumes = []string{r.Archive, fifo + "?"} }, []error{archive.ErrSource, os.ErrNotExist}},
 		"too many volumes":   {func(r *archive.Request) { r.Volumes = make([]string, 251) }, []error{archive.ErrSource}},
 		"no destination":     {func(r *archive.Request) { r.Dest += "?" }, []error{archive.ErrDestination, os.ErrNotExist}},
 		"a full destination": {func(r *archive.Request) { r.Dest = filepath.Dir(r.Archive) }, []error{archive.ErrDestination, os.ErrExist}},
@@ -181,7 +181,7 @@ func TestAPoolThatCannotStart(t *testing.T) {
 		_, err := sandbox.NewPool(sandbox.Options{Scratch: scratch, Command: command})
 		require.Error(t, err, name)
 	}
-	_, err := sandbox.NewPool(sandbox.Options{Scratch: filepath.Join(scratch, "none")})
+	_, err := sandbox.NewPool(sandbox.Options{Scratch: "/proc/none"})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	left, err := os.ReadDir(scratch)
 	require.NoError(t, err)
@@ -204,6 +204,14 @@ func TestCancelled(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	req.Watch, req.Archive = nil, request(t, "", archivetest.Gzip([]byte("text"))).Archive
 	extract(t, pool, req)
+}
+
+// Somebody may clean the scratch directory while nothing is at work.
+func TestACleanedScratchDirectory(t *testing.T) {
+	var scratch string
+	pool := newPool(t, func(o *sandbox.Options) { scratch = o.Scratch })
+	require.NoError(t, os.RemoveAll(scratch))
+	assert.Zero(t, extract(t, pool, request(t, "a.gz", archivetest.Gzip(nil))).Result)
 }
 
 // Those who wait for their turn can be cancelled, too, and Close ends everything.

@@ -255,7 +255,7 @@ func asParent(args []string) int {
 			}
 		}
 	}()
-	_, _ = pool.Extract(context.Background(), archive.Request{Archive: args[1], Dest: args[2]})
+	_, _ = pool.Extract(context.Background(), archive.Request{Archive: args[1], Dest: args[2], Limits: archive.Limits{Ratio: 1 << 20}})
 	return 1
 }
 

@@ -39,7 +39,7 @@ func TestPasswordsAreNotForEverybody(t *testing.T) {
 
 // A child does not outlive its parent, not even one that hangs.
 func TestAnOrphan(t *testing.T) {
-	req := request(t, "a.zip", archivetest.Zip(files(file("hang.do", ""), file("calm", ""))))
+	req := request(t, "a.zip", long("hang.do"))
 	parent := exec.Command("/proc/self/exe", parentArgument, t.TempDir(), req.Archive, req.Dest)
 	output, err := parent.StdoutPipe()
 	require.NoError(t, err)

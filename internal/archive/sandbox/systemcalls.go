@@ -23,7 +23,7 @@ var allowed = []string{
 	// waiting for descriptors
 	"epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2", "pipe2",
 	// files
-	"close", "copy_file_range", "dup3", "fadvise64", "fallocate", "fchmod", "fchmodat", "fchmodat2", "fdatasync", "fstat", "fsync",
+	"close", "copy_file_range", "dup3", "fadvise64", "fallocate", "fchmod", "fchmodat", "fchmodat2", "fdatasync", "fstat", "fstatfs", "fsync",
 	"ftruncate", "getdents64", "lseek", "mkdirat", "newfstatat", "openat", "openat2", "pread64", "preadv", "pwrite64", "pwritev",
 	"read", "readlinkat", "readv", "renameat", "renameat2", "statx", "sync_file_range", "unlinkat", "utimensat", "write", "writev",
 	// the socket to the parent

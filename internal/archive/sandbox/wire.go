@@ -46,7 +46,7 @@ type setup struct {
 // child's own tree.
 type job struct {
 	Archive   string                   `json:"archive"`
-	Volumes   []string                 `json:"volumes,omitempty"`
+	Volumes   []string                 `json:"volumes"`
 	Name      string                   `json:"name"`
 	Limits    archive.Limits           `json:"limits"`
 	Passwords []string                 `json:"passwords,omitempty"`
