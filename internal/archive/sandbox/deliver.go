@@ -19,22 +19,22 @@ func destinationError(err error) error { return fmt.Errorf("%w: %w", archive.Err
 
 // checkDest says whether dest is a directory with nothing in it, except for the scratch directory itself.
 func (p *Pool) checkDest(dest string) error {
-	names, err := os.ReadDir(dest)
+	entries, err := os.ReadDir(dest)
 	if err != nil {
 		return destinationError(err)
 	}
-	scratch, err := os.Stat(p.options.Scratch)
-	if err != nil {
-		return destinationError(err)
-	}
-	isScratch := func(entry fs.DirEntry) bool {
-		info, err := os.Stat(filepath.Join(dest, entry.Name()))
-		return err == nil && os.SameFile(info, scratch)
-	}
-	if len(names) > 1 || len(names) == 1 && !isScratch(names[0]) {
-		return destinationError(fmt.Errorf("%w: %s is not empty", fs.ErrExist, dest))
+	for _, entry := range entries {
+		if !isSame(filepath.Join(dest, entry.Name()), p.options.Scratch) {
+			return destinationError(fmt.Errorf("%w: %s is not empty", fs.ErrExist, dest))
+		}
 	}
 	return nil
+}
+
+func isSame(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // deliver puts the tree, whole, in the place of dest, which is empty. Where that cannot be done (dest is a mount point, or

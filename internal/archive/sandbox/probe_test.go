@@ -67,7 +67,7 @@ func attempts(outside, tcp, socket string) map[string]func() error {
 		"limit":       func() error { return unix.Prlimit(parent, unix.RLIMIT_CORE, nil, &unix.Rlimit{}) },
 		"raise":       func() error { return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 600, Max: 600}) },
 		"symlink":     func() error { return os.Symlink("/etc/passwd", "symlink") },
-		"link":        func() error { return os.Link("mine", "link") },
+		"link":        func() error { return os.Link("large", "link") },
 		"FIFO":        func() error { return unix.Mkfifo("fifo", 0o600) },
 		"code": func() error {
 			_, err := unix.Mmap(-1, 0, 4096, unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
