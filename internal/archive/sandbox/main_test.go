@@ -45,7 +45,7 @@ func misbehave() {
 	deeds := map[string]func(){
 		"panic": func() { panic("that was\ntoo much") },
 		"eat":   func() { hold(1 << 40) },
-		"grow":  func() { hold(160 << 20) },
+		"grow":  func() { hold(224 << 20) },
 		"hang":  func() { _ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP) },
 		"kill":  func() { _ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGKILL) },
 		"exit":  func() { os.Exit(0) },
