@@ -167,8 +167,8 @@ func (c *clerk) fill(w io.Writer, kind kind, size int64) error {
 func (c *clerk) movement(line []byte) []byte {
 	customer := c.customer()
 	amount, balance := c.amount(), c.amount()*20
-	return fmt.Appendf(line, "%s,6222%012d,%s,%s,%d.%02d,%d.%02d,TX%08d,%s\n", c.clock(), customer*7919, customers[customer%len(customers)],
-		pick(c, currencies), amount/100, amount%100, balance/100, balance%100, c.random.IntN(100_000_000), pick(c, memos))
+	return fmt.Appendf(line, "%s,6222%012d,%s,%s,%d.%02d,%d.%02d,TX%08d,%s\n", c.clock(), customer*7919,
+		customers[customer%len(customers)], pick(c, currencies), amount/100, amount%100, balance/100, balance%100, c.random.IntN(100_000_000), pick(c, memos))
 }
 
 func (c *clerk) posting(line []byte) []byte {
@@ -204,7 +204,11 @@ func pick(c *clerk, from []string) string { return from[c.random.IntN(len(from))
 var (
 	currencies = []string{"CNY", "CNY", "CNY", "CNY", "USD", "EUR", "HKD", "JPY"}
 	customers  = []string{"Li Wei", "Wang Fang", "Zhang Min", "Chen Jing", "Liu Yang", "Zhao Lei", "Huang Xia", "Zhou Tao", "Wu Hong"}
-	memos      = []string{"salary", "rent", "utilities", "loan repayment", "card purchase", "transfer to savings", "fees", "cash withdrawal"}
-	titles     = []string{"DEPOSITS OF CUSTOMERS", "LOANS TO CUSTOMERS", "INTEREST RECEIVED", "INTEREST PAID", "FEES AND COMMISSIONS", "CASH ON HAND"}
-	events     = []string{"card_inserted", "pin_verified", "cash_dispensed", "card_returned", "balance_shown", "cassette_low"}
+	memos      = []string{
+		"salary", "rent", "utilities", "loan repayment", "card purchase", "transfer to savings", "fees", "cash withdrawal",
+	}
+	titles = []string{
+		"DEPOSITS OF CUSTOMERS", "LOANS TO CUSTOMERS", "INTEREST RECEIVED", "INTEREST PAID", "FEES AND COMMISSIONS", "CASH ON HAND",
+	}
+	events = []string{"card_inserted", "pin_verified", "cash_dispensed", "card_returned", "balance_shown", "cassette_low"}
 )
