@@ -3,6 +3,7 @@ package lzma_test
 import (
 	"bytes"
 	"io"
+	"os/exec"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,13 +21,16 @@ func BenchmarkXZ(b *testing.B) {
 		{"talon", openXZ},
 		{"therootcompany", func(r io.Reader) (io.Reader, error) { return fastxz.NewReader(r, maxDict) }},
 		{"ulikunitz", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }},
+		{"xz", commandReader},
 	}
-	inputs := map[string][]byte{"text": text(8 << 20), "noise": noise(8 << 20), "zeros": make([]byte, 8<<20), "patches": patches(8 << 20)}
-	for name, data := range inputs {
-		coded := xzCommand(b, data)
+	const size = 8 << 20
+	for _, input := range []sample{
+		{"text", text(size)}, {"noise", noise(size)}, {"zeros", make([]byte, size)}, {"patches", patches(size)},
+	} {
+		coded := xzCommand(b, input.data)
 		for _, decoder := range decoders {
-			b.Run(name+"/"+decoder.name, func(b *testing.B) {
-				b.SetBytes(int64(len(data)))
+			b.Run(input.name+"/"+decoder.name, func(b *testing.B) {
+				b.SetBytes(size)
 				for b.Loop() {
 					r, err := decoder.open(bytes.NewReader(coded))
 					require.NoError(b, err)
@@ -36,4 +40,12 @@ func BenchmarkXZ(b *testing.B) {
 			})
 		}
 	}
+}
+
+// commandReader decodes with the command xz.
+func commandReader(r io.Reader) (io.Reader, error) {
+	command := exec.Command("xz", "-dc")
+	command.Stdin = r
+	out, err := command.Output()
+	return bytes.NewReader(out), err
 }

@@ -187,8 +187,8 @@ func plausible(instruction []byte, seen uint32) bool {
 // isSign says whether a byte looks like the highest one of a small number.
 func isSign(b byte) bool { return b == 0 || b == 0xff }
 
-// relative returns the target relative to the next instruction, as a number of 25 bits. A target whose deciding byte would look
-// like a sign was coded as its complement.
+// relative returns the target relative to the next instruction, as a number of 25 bits. A target whose deciding byte
+// would look like a sign was coded as its complement.
 func relative(target, next, seen uint32) uint32 {
 	distance := target - next
 	bits := suspect[seen] * 8

@@ -72,263 +72,145 @@ const (
 	impossible               // a match refers to bytes before the data or the dictionary, or the range coder fails
 )
 
-// decode is long on purpose.
+// decode writes to the window until limit, as long as there is input.
+//
+// It is long on purpose. All that changes with every symbol is in its local variables, most of them registers; a function
+// of its own for each kind of symbol would have to load and store them. What is called has few values to take and to return.
+// Bits that tell the kind of a symbol have branches, for they are well predicted; those of bytes, lengths and distances
+// have none.
 func (d *decoder) decode(limit int) result {
 	if d.pending > 0 {
-		n := min(d.pending, limit-d.pos)
-		d.repeat(int(d.reps[0])+1, n)
-		d.pending -= n
+		count := min(d.pending, limit-d.pos)
+		d.repeat(int(d.reps[0])+1, count)
+		d.pending -= count
 	}
 	m, in, buf := &d.model, &d.in, d.buf
 	pos, ip, rng, code, state := d.pos, d.ip, d.rng, d.code, d.state
-	rep0 := int(d.reps[0])
-	prev := int(d.last())
+	rep0, last := int(d.reps[0]), int(d.last())
 	inLimit := d.inLimit
 	why := unfinished
-loop:
 	for pos < limit && ip <= inLimit {
 		posState := pos & d.pbMask
 		prob := &m.isMatch[uint8(state<<4|posState)]
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
+		ip, rng, code = widen(in[:], ip, rng, code)
 		bound := rng >> probBits * uint64(*prob)
-		if code < bound {
-			rng = bound
-			*prob += (1<<probBits - *prob) >> probMove
-			at := ((pos&d.lpMask)<<d.lc + prev>>(8-d.lc)) * literalCoder
-			lits := (*[literalCoder]uint16)(d.literals[at:])
-			var symbol int
-			if state < 7 {
-				symbol, ip, rng, code = literal(lits, in, ip, rng, code)
+		if code < bound { // a literal
+			rng, *prob = bound, moreZero(*prob)
+			at := ((pos&d.lpMask)<<d.lc + last>>(8-d.lc)) * literalCoder
+			probs := (*[literalCoder]uint16)(d.literals[at:])
+			if state < matchStates {
+				last, ip, rng, code = literal(probs, in, ip, rng, code)
 			} else {
-				src := pos - rep0 - 1
-				if src < 0 {
-					src += d.size
+				from := pos - rep0 - 1
+				if from < 0 {
+					from += d.size
 				}
-				symbol, ip, rng, code = matchedLiteral(lits, buf[src], in, ip, rng, code)
+				last, ip, rng, code = matchedLiteral(probs, buf[from], in, ip, rng, code)
 			}
-			prev = symbol & 0xff
-			buf[pos] = byte(symbol)
+			buf[pos] = byte(last)
 			pos++
-			state = int(literalNext[state])
+			state = int(afterLiteral[uint(state)&15])
 			continue
 		}
-		code -= bound
-		rng -= bound
-		*prob -= *prob >> probMove
+		rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
 
+		var length int
 		prob = &m.isRep[uint(state)&15]
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
+		ip, rng, code = widen(in[:], ip, rng, code)
 		bound = rng >> probBits * uint64(*prob)
-		lm := &m.length
-		if code < bound {
-			rng = bound
-			*prob += (1<<probBits - *prob) >> probMove
+		if code < bound { // a match at a new distance
+			rng, *prob = bound, moreZero(*prob)
 			d.reps[3], d.reps[2], d.reps[1] = d.reps[2], d.reps[1], uint32(rep0)
-			if state < 7 {
-				state = 7
-			} else {
-				state = 10
+			state = int(afterMatch[uint(state)&15])
+			length, ip, rng, code = m.length.decode(posState, in, ip, rng, code)
+			rep0, ip, rng, code = m.distance(length, in, ip, rng, code)
+			if code >= rng {
+				why = impossible
+				break
 			}
-		} else {
-			code -= bound
-			rng -= bound
-			*prob -= *prob >> probMove
-			lm = &m.repLength
-
+			if uint32(rep0) == math.MaxUint32 {
+				why = atMarker
+				break
+			}
+		} else { // one of the latest distances
+			rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
 			prob = &m.isRep0[uint(state)&15]
-			if rng < top {
-				rng <<= 8
-				code = code<<8 | uint64(in[ip])
-				ip++
-			}
+			ip, rng, code = widen(in[:], ip, rng, code)
 			bound = rng >> probBits * uint64(*prob)
-			if code < bound {
-				rng = bound
-				*prob += (1<<probBits - *prob) >> probMove
+			if code < bound { // the latest one
+				rng, *prob = bound, moreZero(*prob)
 				prob = &m.isRep0Long[uint8(state<<4|posState)]
-				if rng < top {
-					rng <<= 8
-					code = code<<8 | uint64(in[ip])
-					ip++
-				}
+				ip, rng, code = widen(in[:], ip, rng, code)
 				bound = rng >> probBits * uint64(*prob)
-				if code < bound {
-					rng = bound
-					*prob += (1<<probBits - *prob) >> probMove
-					src := pos - rep0 - 1
-					if uint(rep0) >= uint(d.dict) || src < 0 && !d.wrapped {
+				if code < bound { // a single byte
+					rng, *prob = bound, moreZero(*prob)
+					from := pos - rep0 - 1
+					if uint(rep0) >= uint(d.dict) || from < 0 && !d.wrapped {
 						why = impossible
-						break loop
+						break
 					}
-					if src < 0 {
-						src += d.size
+					if from < 0 {
+						from += d.size
 					}
-					buf[pos] = buf[src]
-					prev = int(buf[pos])
+					last = int(buf[from])
+					buf[pos] = byte(last)
 					pos++
-					if state < 7 {
-						state = 9
-					} else {
-						state = 11
-					}
+					state = int(afterShortRep[uint(state)&15])
 					continue
 				}
-				code -= bound
-				rng -= bound
-				*prob -= *prob >> probMove
+				rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
 			} else {
-				code -= bound
-				rng -= bound
-				*prob -= *prob >> probMove
-
+				rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
+				older := d.reps[1]
 				prob = &m.isRep1[uint(state)&15]
-				if rng < top {
-					rng <<= 8
-					code = code<<8 | uint64(in[ip])
-					ip++
-				}
+				ip, rng, code = widen(in[:], ip, rng, code)
 				bound = rng >> probBits * uint64(*prob)
-				var dist uint32
 				if code < bound {
-					rng = bound
-					*prob += (1<<probBits - *prob) >> probMove
-					dist = d.reps[1]
+					rng, *prob = bound, moreZero(*prob)
 				} else {
-					code -= bound
-					rng -= bound
-					*prob -= *prob >> probMove
-
+					rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
 					prob = &m.isRep2[uint(state)&15]
-					if rng < top {
-						rng <<= 8
-						code = code<<8 | uint64(in[ip])
-						ip++
-					}
+					ip, rng, code = widen(in[:], ip, rng, code)
 					bound = rng >> probBits * uint64(*prob)
 					if code < bound {
-						rng = bound
-						*prob += (1<<probBits - *prob) >> probMove
-						dist = d.reps[2]
+						rng, *prob = bound, moreZero(*prob)
+						older = d.reps[2]
 					} else {
-						code -= bound
-						rng -= bound
-						*prob -= *prob >> probMove
-						dist = d.reps[3]
+						rng, code, *prob = rng-bound, code-bound, moreOne(*prob)
+						older = d.reps[3]
 						d.reps[3] = d.reps[2]
 					}
 					d.reps[2] = d.reps[1]
 				}
-				d.reps[1] = uint32(rep0)
-				rep0 = int(dist)
+				d.reps[1], rep0 = uint32(rep0), int(older)
 			}
-			if state < 7 {
-				state = 8
-			} else {
-				state = 11
-			}
+			length, ip, rng, code = m.repLength.decode(posState, in, ip, rng, code)
+			state = int(afterRep[uint(state)&15])
 		}
 
-		// length
-		var length int
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
-		prob = &lm.choice
-		bound = rng >> probBits * uint64(*prob)
-		if code < bound {
-			rng = bound
-			*prob += (1<<probBits - *prob) >> probMove
-			length, ip, rng, code = tree(lm.low[posState&15][:], in, ip, rng, code)
-			length += minMatch
-		} else {
-			code -= bound
-			rng -= bound
-			*prob -= *prob >> probMove
-			if rng < top {
-				rng <<= 8
-				code = code<<8 | uint64(in[ip])
-				ip++
-			}
-			prob = &lm.choice2
-			bound = rng >> probBits * uint64(*prob)
-			if code < bound {
-				rng = bound
-				*prob += (1<<probBits - *prob) >> probMove
-				length, ip, rng, code = tree(lm.mid[posState&15][:], in, ip, rng, code)
-				length += minMatch + 8
-			} else {
-				code -= bound
-				rng -= bound
-				*prob -= *prob >> probMove
-				length, ip, rng, code = tree(lm.high[:], in, ip, rng, code)
-				length += minMatch + 16
-			}
-		}
-
-		if lm == &m.length {
-			var slot int
-			slot, ip, rng, code = tree(m.slot[min(length-minMatch, lengthStates-1)][:], in, ip, rng, code)
-			rep0 = slot
-			if slot >= startPosModel {
-				bits := slot>>1 - 1
-				rep0 = (2 | slot&1) << bits
-				var low int
-				if slot < endPosModel {
-					low, ip, rng, code = reverseTree(m.special[rep0-slot:], bits, in, ip, rng, code)
-				} else {
-					low, ip, rng, code = direct(bits-alignBits, in, ip, rng, code)
-					rep0 += low << alignBits
-					if code >= rng {
-						why = impossible
-						break loop
-					}
-					low, ip, rng, code = reverseTree(m.align[:], alignBits, in, ip, rng, code)
-					if uint32(rep0+low) == math.MaxUint32 {
-						why = atMarker
-						break loop
-					}
-				}
-				rep0 += low
-			}
-		}
-
-		n := min(length, limit-pos)
-		src := pos - rep0 - 1
-		if uint(rep0) >= uint(d.dict) || src < 0 && !d.wrapped {
+		count := min(length, limit-pos)
+		from := pos - rep0 - 1
+		if uint(rep0) >= uint(d.dict) || from < 0 && !d.wrapped {
 			why = impossible
-			break loop
+			break
 		}
 		switch {
-		case src < 0:
+		case from < 0:
 			d.pos = pos
-			d.repeat(rep0+1, n)
-		case rep0 >= 15:
-			for i := 0; i < n; i += 16 {
-				*(*[16]byte)(buf[pos+i:]) = *(*[16]byte)(buf[src+i:])
-			}
-		case n < 16:
-			for i := range n {
-				buf[pos+i] = buf[src+i]
+			d.repeat(rep0+1, count)
+		case rep0 >= 15: // far enough to copy blocks; two of them are most often enough, and windowSlack has room for them
+			*(*[16]byte)(buf[pos:]) = *(*[16]byte)(buf[from:])
+			*(*[16]byte)(buf[pos+16:]) = *(*[16]byte)(buf[from+16:])
+			for i := 32; i < count; i += 16 {
+				*(*[16]byte)(buf[pos+i:]) = *(*[16]byte)(buf[from+i:])
 			}
 		default:
-			for done := 0; done < n; { // each copy doubles what can be copied at once
-				done += copy(buf[pos+done:pos+n], buf[src:pos+done])
-			}
+			overlap(buf[from:pos+count], rep0+1)
 		}
-		pos += n
-		prev = int(buf[pos-1])
-		if n < length {
-			d.pending = length - n
+		pos += count
+		last = int(buf[pos-1])
+		if count < length {
+			d.pending = length - count
 			break
 		}
 	}

@@ -71,8 +71,8 @@ func (d *delta) Read(p []byte) (int, error) {
 
 const branchBuffer = 1 << 15
 
-// branchReader decodes a filter for machine code: in it, the targets of branches are made absolute, so that calls of the same
-// function look alike.
+// branchReader decodes a filter for machine code: in it, the targets of branches are made absolute, so that calls of the
+// same function look alike.
 type branchReader struct {
 	source    io.Reader
 	convert   converter
@@ -84,8 +84,8 @@ type branchReader struct {
 	err       error
 }
 
-// converter makes the targets of branches relative again, in place, and returns how many bytes it is done with. The rest is the
-// beginning of an instruction. position is that of the first byte.
+// converter makes the targets of branches relative again, in place, and returns how many bytes it is done with. The rest is
+// the beginning of an instruction. position is that of the first byte.
 type converter func(code []byte, position uint32) int
 
 // Read implements io.Reader.

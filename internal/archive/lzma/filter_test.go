@@ -31,8 +31,10 @@ func machineCode(size int) []byte {
 func TestXZFilters(t *testing.T) {
 	needXZ(t)
 	filters := []string{
-		"--x86", "--arm", "--armthumb", "--arm64", "--powerpc", "--sparc", "--ia64", "--x86=start=4096", "--arm64=start=4294963200",
-		"--delta=dist=1", "--delta=dist=3", "--delta=dist=255", "--delta=dist=256", "--delta=dist=4 --x86", "--x86 --delta=dist=2 --arm",
+		"--x86", "--arm", "--armthumb", "--arm64", "--powerpc", "--sparc", "--ia64",
+		"--x86=start=4096", "--arm64=start=4294963200",
+		"--delta=dist=1", "--delta=dist=3", "--delta=dist=255", "--delta=dist=256",
+		"--delta=dist=4 --x86", "--x86 --delta=dist=2 --arm",
 	}
 	for _, filter := range filters {
 		for _, size := range []int{0, 1, 4, 5, 15, 16, 17, 1000, 70_001, 300_000} {

@@ -99,8 +99,12 @@ func FuzzXZ(f *testing.F) {
 		f.Add(ulikunitzXZ(f, s.data, xz.WriterConfig{NoCheckSum: true, BlockSize: 10}))
 	}
 	f.Add(ulikunitzXZ(f, patches(20_000), xz.WriterConfig{CheckSum: xz.SHA256, DictCap: 1 << 16}))
-	for _, filter := range []string{"\x03\x01\x00", "\x04\x00", "\x05\x00", "\x06\x00", "\x07\x00", "\x08\x00", "\x09\x00", "\x0a\x00"} {
-		f.Add(block("\x01"+filter+"\x21\x01\x08", "\x01\x00\x20"+string(machineCode(0x21))+"\x00"))
+	for filter := 3; filter <= 10; filter++ {
+		props := "\x00"
+		if filter == 3 {
+			props = "\x01\x00"
+		}
+		f.Add(block("\x01"+string(rune(filter))+props+"\x21\x01\x08", "\x01\x00\x20"+string(machineCode(0x21))+"\x00"))
 	}
 	f.Fuzz(func(t *testing.T, coded []byte) {
 		r, err := lzma.NewXZReader(bytes.NewReader(coded), 1<<24)

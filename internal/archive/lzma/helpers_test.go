@@ -61,10 +61,10 @@ func samples() []sample {
 		{"empty", nil},
 		{"one byte", []byte("x")},
 		{"short", []byte("hello, hello, hello")},
-		{"zeros", make([]byte, 3<<20)},
-		{"text", text(1 << 20)},
+		{"zeros", make([]byte, 1<<20)},
+		{"text", text(400_000)},
 		{"noise", noise(300_000)},
-		{"patches", patches(1 << 20)},
+		{"patches", patches(500_000)},
 		{"mixed", append(mixed, mixed...)},
 	}
 }

@@ -25,8 +25,8 @@ type Reader2 struct {
 	needProps bool // the next LZMA chunk must bring properties
 }
 
-// NewReader2 returns a reader for a raw LZMA2 stream; dictSize is in bytes. No more memory than that is used, and a constant.
-// No byte behind the stream is read from r, which need not be buffered.
+// NewReader2 returns a reader for a raw LZMA2 stream; dictSize is in bytes. No more memory than that is used, and a constant
+// (200 KiB). No byte behind the stream is read from r, which need not be buffered.
 func NewReader2(r io.Reader, dictSize uint32) (*Reader2, error) {
 	z := &Reader2{}
 	z.window = newWindow(dictSize)

@@ -64,12 +64,17 @@ func TestLZMAProperties(t *testing.T) {
 	assert.ErrorIs(t, err, lzma.ErrCorrupt)
 }
 
+// ending has the end marked, or tells the size.
+func ending(marker bool, data []byte) ulzma.WriterConfig {
+	return ulzma.WriterConfig{EOSMarker: marker, SizeInHeader: !marker, Size: int64(len(data))}
+}
+
 func TestLZMALeavesTheSourceBehindTheStream(t *testing.T) {
 	data := text(100_000)
 	trailer := noise(100)
 	for _, marker := range []bool{true, false} {
 		for _, buffer := range []int{64, 100, 4096, 1 << 20} {
-			raw, props, size := ulikunitzLZMA(t, data, ulzma.WriterConfig{EOSMarker: marker, SizeInHeader: !marker, Size: int64(len(data))})
+			raw, props, size := ulikunitzLZMA(t, data, ending(marker, data))
 			whole := append(bytes.Clone(raw), trailer...)
 			source := bufio.NewReaderSize(iotest.HalfReader(bytes.NewReader(whole)), buffer)
 			r, err := lzma.NewReader(source, props, 1<<23, size)
@@ -92,7 +97,7 @@ func TestLZMASourceWithTinyBuffer(t *testing.T) {
 func TestLZMATruncated(t *testing.T) {
 	data := text(3000)
 	for _, marker := range []bool{true, false} {
-		raw, props, size := ulikunitzLZMA(t, data, ulzma.WriterConfig{EOSMarker: marker, SizeInHeader: !marker, Size: int64(len(data))})
+		raw, props, size := ulikunitzLZMA(t, data, ending(marker, data))
 		for end := range raw {
 			r, err := lzma.NewReader(bytes.NewReader(raw[:end]), props, 1<<23, size)
 			require.NoError(t, err)
@@ -126,12 +131,15 @@ func TestLZMADistanceBehindTheDictionary(t *testing.T) {
 
 func TestErrorsOfTheSourceComeThrough(t *testing.T) {
 	raw, props, size := ulikunitzLZMA(t, text(3000), ulzma.WriterConfig{EOSMarker: true})
-	r, err := lzma.NewReader(io.MultiReader(bytes.NewReader(raw[:100]), iotest.ErrReader(iotest.ErrTimeout)), props, 1<<20, size)
+	failing := func(p []byte) io.Reader {
+		return io.MultiReader(bytes.NewReader(p[:100]), iotest.ErrReader(iotest.ErrTimeout))
+	}
+	r, err := lzma.NewReader(failing(raw), props, 1<<20, size)
 	require.NoError(t, err)
 	_, err = io.ReadAll(r)
 	assert.ErrorIs(t, err, iotest.ErrTimeout)
 	packed := ulikunitzLZMA2(t, text(3000), ulzma.Writer2Config{})
-	r2, err := lzma.NewReader2(io.MultiReader(bytes.NewReader(packed[:100]), iotest.ErrReader(iotest.ErrTimeout)), 1<<20)
+	r2, err := lzma.NewReader2(failing(packed), 1<<20)
 	require.NoError(t, err)
 	_, err = io.ReadAll(r2)
 	assert.ErrorIs(t, err, iotest.ErrTimeout)

@@ -17,63 +17,79 @@ const (
 
 type input [inputSize + inputMargin]byte
 
-// tree decodes one symbol of a bit tree whose probs slice has a power of two elements, most significant bit first. The
-// bits have no branch: half of them would be predicted wrongly. The mask is all ones for the bit 0, and zero for the bit 1.
+// The functions below pass the range decoder (position in the input, range, code) in registers.
+
+// widen takes a byte of the input if the range has become too narrow for another bit.
+func widen(in []byte, ip int, rng, code uint64) (at int, r, c uint64) {
+	if rng < top {
+		return ip + 1, rng << 8, code<<8 | uint64(in[ip])
+	}
+	return ip, rng, code
+}
+
+// moreZero returns a probability of the bit 0 after it came, moreOne after 1 came.
+func moreZero(prob uint16) uint16 { return prob + (1<<probBits-prob)>>probMove }
+func moreOne(prob uint16) uint16  { return prob - prob>>probMove }
+
+// choose decodes a bit without a branch, for half of the branches would be predicted wrongly. It returns -1 for the bit 0,
+// and 0 for the bit 1, and the new probability.
+func choose(prob uint16, rng, code uint64) (newProb uint16, mask int, newRange, newCode uint64) {
+	p := int(prob)
+	bound := rng >> probBits * uint64(p)
+	rest := code - bound
+	mask = int(int64(rest) >> 63)
+	rng -= bound
+	return uint16(p + (31+mask&(1<<probBits-31)-p)>>probMove), mask, rng + (bound-rng)&uint64(mask), rest + bound&uint64(mask)
+}
+
+// pick returns zero or one, as the bit of the mask says.
+func pick(zero, one uint16, mask int) uint16 {
+	return one ^ (zero^one)&uint16(mask)
+}
+
+// tree decodes one symbol of a bit tree, most significant bit first. There are as many symbols, a power of two, as probs.
 //
-// The range decoder (position in the input, range, code) is passed and returned in registers.
-func tree(probs []uint16, in *input, ip int, rng, code uint64) (symbol, newIP int, newRange, newCode uint64) {
-	symbol = 1
-	for symbol < len(probs) {
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
+// Both probabilities that can come next are loaded before the bit is known: that is what makes it fast.
+func tree(probs []uint16, in *input, ip int, rng, code uint64) (symbol, at int, r, c uint64) {
+	prob := probs[1]
+	for symbol = 1; ; {
+		var mask int
+		ip, rng, code = widen(in[:], ip, rng, code)
+		probs[symbol], mask, rng, code = choose(prob, rng, code)
+		next := symbol << 1
+		symbol = next + 1 + mask
+		if next >= len(probs) {
+			break
 		}
-		prob := uint64(probs[symbol])
-		bound := rng >> probBits * prob
-		rest := code - bound
-		mask := int64(rest) >> 63
-		rng -= bound
-		code = rest + bound&uint64(mask)
-		rng += (bound - rng) & uint64(mask)
-		probs[symbol] = uint16(int64(prob) + (31+mask&(1<<probBits-31)-int64(prob))>>probMove)
-		symbol = symbol<<1 + 1 + int(mask)
+		prob = pick(probs[next], probs[next+1], mask)
 	}
 	return symbol - len(probs), ip, rng, code
 }
 
 // reverseTree decodes bits of a bit tree, least significant bit first.
-func reverseTree(probs []uint16, bits int, in *input, ip int, rng, code uint64) (value, newIP int, newRange, newCode uint64) {
+func reverseTree(probs []uint16, bits int, in *input, ip int, rng, code uint64) (value, at int, r, c uint64) {
 	symbol := 1
-	for i := range bits {
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
+	prob := probs[1]
+	for i := 0; ; {
+		var mask int
+		ip, rng, code = widen(in[:], ip, rng, code)
+		probs[symbol], mask, rng, code = choose(prob, rng, code)
+		next := symbol << 1
+		symbol = next + 1 + mask
+		value |= (1 + mask) << i
+		i++
+		if i >= bits {
+			break
 		}
-		prob := uint64(probs[symbol])
-		bound := rng >> probBits * prob
-		rest := code - bound
-		mask := int64(rest) >> 63
-		rng -= bound
-		code = rest + bound&uint64(mask)
-		rng += (bound - rng) & uint64(mask)
-		probs[symbol] = uint16(int64(prob) + (31+mask&(1<<probBits-31)-int64(prob))>>probMove)
-		bit := 1 + int(mask)
-		symbol = symbol<<1 + bit
-		value |= bit << i
+		prob = pick(probs[next], probs[next+1], mask)
 	}
 	return value, ip, rng, code
 }
 
 // direct decodes bits that have no model: 0 and 1 are as likely.
-func direct(bits int, in *input, ip int, rng, code uint64) (value, newIP int, newRange, newCode uint64) {
+func direct(bits int, in *input, ip int, rng, code uint64) (value, at int, r, c uint64) {
 	for range bits {
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
+		ip, rng, code = widen(in[:], ip, rng, code)
 		rng >>= 1
 		rest := code - rng
 		mask := int64(rest) >> 63
@@ -84,53 +100,35 @@ func direct(bits int, in *input, ip int, rng, code uint64) (value, newIP int, ne
 }
 
 // literal decodes a byte after a literal.
-func literal(probs *[0x300]uint16, in *input, ip int, rng, code uint64) (symbol, newIP int, newRange, newCode uint64) {
-	symbol = 1
-	for symbol < 0x100 {
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
-		prob := uint64(probs[symbol])
-		bound := rng >> probBits * prob
-		rest := code - bound
-		mask := int64(rest) >> 63
-		rng -= bound
-		code = rest + bound&uint64(mask)
-		rng += (bound - rng) & uint64(mask)
-		probs[symbol] = uint16(int64(prob) + (31+mask&(1<<probBits-31)-int64(prob))>>probMove)
-		symbol = symbol<<1 + 1 + int(mask)
+func literal(probs *[literalCoder]uint16, in *input, ip int, rng, code uint64) (symbol, at int, r, c uint64) {
+	prob := probs[1]
+	for symbol = 1; symbol < 0x100; {
+		var mask int
+		ip, rng, code = widen(in[:], ip, rng, code)
+		probs[symbol], mask, rng, code = choose(prob, rng, code)
+		next := symbol << 1
+		prob = pick(probs[next], probs[next+1], mask)
+		symbol = next + 1 + mask
 	}
-	return symbol, ip, rng, code
+	return symbol & 0xff, ip, rng, code
 }
 
 // matchedLiteral decodes a byte after a match. It differs from match, the byte at the distance of that match: as long as
 // their bits agree, the bits of match choose the probabilities.
 func matchedLiteral(
-	probs *[0x300]uint16, match byte, in *input, ip int, rng, code uint64,
-) (symbol, newIP int, newRange, newCode uint64) {
+	probs *[literalCoder]uint16, match byte, in *input, ip int, rng, code uint64,
+) (symbol, at int, r, c uint64) {
 	symbol = 1
 	offset, bits := 0x100, int(match)
 	for symbol < 0x100 {
-		if rng < top {
-			rng <<= 8
-			code = code<<8 | uint64(in[ip])
-			ip++
-		}
+		var mask int
+		ip, rng, code = widen(in[:], ip, rng, code)
 		bits <<= 1
 		agree := bits & offset
-		index := offset + agree + symbol
-		prob := uint64(probs[index])
-		bound := rng >> probBits * prob
-		rest := code - bound
-		mask := int64(rest) >> 63
-		rng -= bound
-		code = rest + bound&uint64(mask)
-		rng += (bound - rng) & uint64(mask)
-		probs[index] = uint16(int64(prob) + (31+mask&(1<<probBits-31)-int64(prob))>>probMove)
-		symbol = symbol<<1 + 1 + int(mask)
-		offset = agree ^ offset&int(mask)
+		at := &probs[offset+agree+symbol]
+		*at, mask, rng, code = choose(*at, rng, code)
+		symbol = symbol<<1 + 1 + mask
+		offset = agree ^ offset&mask
 	}
-	return symbol, ip, rng, code
+	return symbol & 0xff, ip, rng, code
 }

@@ -11,14 +11,14 @@ const (
 )
 
 // window is the dictionary: a ring of the latest output. It starts small and doubles until it has its size, so that it is
-// never more than twice as large as the data decoded so far. It never has more unread data than what follows read.
+// never more than twice as large as the data decoded so far. It is only written to when all of it was read.
 type window struct {
 	buf     []byte // the ring, and windowSlack
 	pos     int    // where the next byte goes
 	read    int    // buf[read:pos] was not handed out yet
 	wrapped bool   // bytes from pos on are older ones
 	dict    int    // the largest distance
-	size    int    // of the ring, when it has grown. A multiple of 16: the low bits of pos are those of the position in the data
+	size    int    // of the ring, when it has grown: a multiple of 16, so that the low bits of pos are those in the data
 }
 
 func newWindow(dict uint32) window {
@@ -63,13 +63,27 @@ func (w *window) last() byte {
 // repeat appends count bytes that were written distance bytes ago, where they may lie at the end of the ring.
 func (w *window) repeat(distance, count int) {
 	from := w.pos - distance
-	for range count {
-		if from < 0 {
-			w.buf[w.pos] = w.buf[from+w.size]
-		} else {
-			w.buf[w.pos] = w.buf[from]
+	if from < 0 {
+		tail := w.buf[from+w.size : w.size]
+		copied := copy(w.buf[w.pos:w.pos+count], tail)
+		w.pos, from, count = w.pos+copied, from+copied, count-copied
+	}
+	if count > 0 {
+		overlap(w.buf[from:w.pos+count], distance)
+		w.pos += count
+	}
+}
+
+// overlap fills p with its first bytes, over and over: distance is their number.
+func overlap(p []byte, distance int) {
+	const short = 16
+	if len(p)-distance < short {
+		for i := range len(p) - distance {
+			p[distance+i] = p[i]
 		}
-		from++
-		w.pos++
+		return
+	}
+	for filled := distance; filled < len(p); { // each copy doubles what can be copied at once
+		filled += copy(p[filled:], p[:filled])
 	}
 }

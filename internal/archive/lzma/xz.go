@@ -47,8 +47,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return count, err
 }
 
-// NewXZReader returns a reader for an .xz file: all streams in it, with all checks verified. A dictionary larger than maxDict
-// bytes is ErrDictionary. No more memory than the dictionary is used, and a constant.
+// NewXZReader returns a reader for an .xz file: all streams in it, with all checks verified. A dictionary larger than
+// maxDict bytes is ErrDictionary. No more memory than the dictionary is used, and a constant (400 KiB).
 func NewXZReader(r io.Reader, maxDict uint32) (io.Reader, error) {
 	source, ok := r.(*bufio.Reader)
 	if !ok {

@@ -176,7 +176,8 @@ func TestXZHeaders(t *testing.T) {
 
 func TestXZStreamHeaders(t *testing.T) {
 	for flags, want := range map[string]error{
-		"\x00\x02": lzma.ErrUnsupported, "\x01\x00": lzma.ErrUnsupported, "\x00\x10": lzma.ErrUnsupported, "\x00\x01": io.ErrUnexpectedEOF,
+		"\x00\x02": lzma.ErrUnsupported, "\x01\x00": lzma.ErrUnsupported, "\x00\x10": lzma.ErrUnsupported,
+		"\x00\x01": io.ErrUnexpectedEOF,
 	} {
 		header := binary.LittleEndian.AppendUint32([]byte("\xfd7zXZ\x00"+flags), crc32.ChecksumIEEE([]byte(flags)))
 		_, err := readXZ(header)
