@@ -135,7 +135,7 @@ func (x *extraction) run(ctx context.Context) (archive.Report, error) {
 		x.pool.options.Log.Warn("an extraction child did not survive an archive",
 			"archive", x.request.Name, "layer", layer, "reason", d.reason, "detail", d.detail)
 		row := archive.Layer{Result: 1, Reason: d.reason, Detail: d.detail}
-		if d.final || x.deaths >= mostDeaths || layer == x.request.Name || !time.Now().Before(x.deadline) {
+		if d.final || x.deaths >= mostDeaths || !time.Now().Before(x.deadline) {
 			return lost(x.request.Name, row), nil
 		}
 		if layer == "" {

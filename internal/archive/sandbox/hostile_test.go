@@ -76,6 +76,22 @@ func skipUnderRace(t *testing.T, isAboutMemory bool) {
 	}
 }
 
+// Where several layers were open, one more child finds out which of them it was.
+func TestALayerAmongOthersThatAChildDiesOf(t *testing.T) {
+	pool := newPool(t, faulty)
+	evil := map[string][]byte{"1.zip": long("calm"), "2.zip": long("exit.do"), "3.zip": long("calm")}
+	req := request(t, "a.zip", siblings(evil))
+	req.Limits, req.Parallel = impatient, 3
+	report := extract(t, pool, req)
+	want := archive.Layer{Result: 1, Reason: archive.ReasonCrashed, Detail: "the process that read it ended: exit status 0"}
+	assert.Equal(t, want, report.Layers["a.zip/2.zip"])
+	assert.Equal(t, 1, report.Failed)
+	contents := onDisk(t, req.Dest)
+	assert.Contains(t, contents, "2.zip")
+	assert.Len(t, contents["1/zeros"], 256<<20)
+	assert.Len(t, contents["3/zeros"], 256<<20)
+}
+
 // An archive that is to blame itself gets a report of its own, and nothing is delivered.
 func TestAnArchiveThatAChildDiesOf(t *testing.T) {
 	pool := newPool(t, faulty)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,10 +23,14 @@ import (
 	"talon/internal/archive/sandbox"
 )
 
+// inheritedFD is a descriptor that nobody meant to give away.
+const inheritedFD = 4
+
 // findings are what a confined process says it could do.
 type findings struct {
 	Confinement sandbox.Confinement
 	Errors      map[string]string // by the name of an attempt; "" = it succeeded
+	Status      string            // of the process, see proc(5)
 }
 
 // attempts are what a process might try, with a directory, a TCP and a Unix socket that are none of its business, and with
@@ -78,6 +83,7 @@ func attempts(outside, tcp, socket string) map[string]func() error {
 		"keys":       call(unix.SYS_KEYCTL),
 		"io_uring":   call(unix.SYS_IO_URING_SETUP),
 		"bpf":        call(unix.SYS_BPF),
+		"inherited":  func() error { return unix.Fstat(inheritedFD, &unix.Stat_t{}) },
 		"large file": func() error { return truncate("large", 1<<30) },
 	}
 }
@@ -122,6 +128,7 @@ func probe(args []string) int {
 	var err error
 	try := attempts(args[1], args[2], args[3])
 	_ = errors.Join(os.WriteFile("mine", nil, 0o600), os.WriteFile("large", nil, 0o600))
+	status, _ := os.Open("/proc/self/status")
 	switch args[0] {
 	case "all":
 		found.Confinement, err = sandbox.Confine(archive.Limits{FileBytes: 1 << 20})
@@ -136,6 +143,8 @@ func probe(args []string) int {
 			found.Errors[name] = err.Error()
 		}
 	}
+	text, _ := io.ReadAll(status)
+	found.Status = string(text)
 	note("confine", err)
 	note("duties", duties())
 	for name, attempt := range try {
@@ -159,6 +168,10 @@ func runProbe(t *testing.T, what string) findings {
 	defer socket.Close()
 	command := exec.Command("/proc/self/exe", probeArgument, what, outside, tcp.Addr().String(), socket.Addr().String())
 	command.Dir = t.TempDir()
+	secret, err := os.Open("/etc/passwd")
+	require.NoError(t, err)
+	defer secret.Close()
+	command.ExtraFiles = []*os.File{secret, secret} // 3 and inheritedFD
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, string(output))
 	var found findings
@@ -180,7 +193,7 @@ func TestWhatAProcessCannotDo(t *testing.T) {
 		"files": {byFiles, func(c sandbox.Confinement) bool { return c.Landlock >= 6 }, "Landlock of ABI 6"},
 		"calls": {byCalls, func(c sandbox.Confinement) bool { return c.Seccomp }, "seccomp filters"},
 		"all": {
-			byFiles + "," + byCalls + ",large file",
+			byFiles + "," + byCalls + ",large file,inherited",
 			func(c sandbox.Confinement) bool { return c.Seccomp && c.Landlock >= 6 }, "Landlock of ABI 6 and seccomp filters",
 		},
 	} {
@@ -193,8 +206,12 @@ func TestWhatAProcessCannotDo(t *testing.T) {
 				message, tried := found.Errors[name]
 				require.True(t, tried, name)
 				refused := strings.Contains(message, "not permitted") || strings.Contains(message, "permission denied") ||
-					strings.Contains(message, "file too large") || strings.Contains(message, "cross-device link")
+					strings.Contains(message, "file too large") || strings.Contains(message, "bad file descriptor") || strings.Contains(message, "cross-device link")
 				assert.True(t, refused, "%s: %q", name, message)
+			}
+			if what == "all" {
+				assert.Contains(t, found.Status, "\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n")
+				assert.Contains(t, found.Status, "\nNoNewPrivs:\t1\n")
 			}
 		})
 	}
@@ -203,7 +220,7 @@ func TestWhatAProcessCannotDo(t *testing.T) {
 // Unconfined, a process can do most of that: the probe is worth something.
 func TestTheProbeItself(t *testing.T) {
 	found := runProbe(t, "nothing")
-	for _, name := range strings.Split("read a file,read proc,list,write,dial TCP,dial Unix,listen,socketpair,run,signal,symlink,link,FIFO,code,large file", ",") {
+	for _, name := range strings.Split("read a file,read proc,list,write,dial TCP,dial Unix,listen,socketpair,run,signal,symlink,link,FIFO,code,large file,inherited", ",") {
 		assert.Empty(t, found.Errors[name], name)
 	}
 }
