@@ -44,8 +44,8 @@ func TestMain(m *testing.M) {
 func misbehave() {
 	deeds := map[string]func(){
 		"panic": func() { panic("that was\ntoo much") },
-		"eat":   func() { hold(1 << 40) },
-		"grow":  func() { hold(224 << 20) },
+		"eat":   func() { held = make([]byte, 1<<40) },
+		"grow":  func() { held, _ = unix.Mmap(-1, 0, 1280<<20, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE) },
 		"hang":  func() { _ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGSTOP) },
 		"kill":  func() { _ = unix.Tgkill(os.Getpid(), unix.Gettid(), unix.SIGKILL) },
 		"exit":  func() { os.Exit(0) },
@@ -62,15 +62,8 @@ func misbehave() {
 				}
 			}
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(100 * time.Microsecond)
 	}
 }
 
-var held [][]byte
-
-// hold takes memory in pieces that the Go heap has no trouble with.
-func hold(size int) {
-	for ; size > 0; size -= 16 << 20 {
-		held = append(held, make([]byte, 16<<20))
-	}
-}
+var held []byte

@@ -81,7 +81,7 @@ func TestAChildThatHasGrownIsReplaced(t *testing.T) {
 	skipUnderRace(t, true)
 	pool := newPool(t, faulty)
 	before := onlyChild(t)
-	limits := archive.Limits{MemoryBytes: 512 << 20, Ratio: 1 << 20}
+	limits := archive.Limits{MemoryBytes: 2 << 30, Ratio: 1 << 20}
 	req := request(t, "a.zip", long("grow.do"))
 	req.Limits = limits
 	assert.Zero(t, extract(t, pool, req).Result)
