@@ -124,7 +124,7 @@ func (d *decoder) decode(limit int) result {
 			state = int(afterMatch[uint(state)&15])
 			length, ip, rng, code = m.length.decode(posState, in, ip, rng, code)
 			rep0, ip, rng, code = m.distance(length, in, ip, rng, code)
-			if code >= rng {
+			if code >= rng { // no encoder brings this about, but direct bits can, and it would stay so
 				why = impossible
 				break
 			}

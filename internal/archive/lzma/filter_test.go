@@ -28,6 +28,16 @@ func machineCode(size int) []byte {
 	return p
 }
 
+// TestXZFilterX86 has so many instructions, and what looks like them, that some lie on the ends of all buffers.
+func TestXZFilterX86(t *testing.T) {
+	needXZ(t)
+	data := noise(2 << 20)
+	for i, b := range data {
+		data[i] = []byte{0xe8, 0xe9, 0x00, 0xff, 0x01, 0xfe, 0x80, 0x00}[b%8]
+	}
+	requireDecodes(t, data, xzCommand(t, data, "--x86", "--lzma2=preset=0"), openXZ)
+}
+
 func TestXZFilters(t *testing.T) {
 	needXZ(t)
 	filters := []string{

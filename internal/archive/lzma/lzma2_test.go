@@ -75,6 +75,7 @@ func TestLZMA2Truncated(t *testing.T) {
 }
 
 func TestLZMA2Damaged(t *testing.T) {
+	repeated := string(ulikunitzLZMA2(t, bytes.Repeat([]byte("a"), 100), ulzma.Writer2Config{}))
 	const stored = "\x01\x00\x02abc" // with a new dictionary
 	lzmaData := string(ulikunitzLZMA2(t, text(1000), ulzma.Writer2Config{}))
 	require.Equal(t, byte(0xe0), lzmaData[0])
@@ -85,7 +86,7 @@ func TestLZMA2Damaged(t *testing.T) {
 		"stored without a dictionary":          "\x02\x00\x02abc\x00",
 		"lzma without a dictionary":            control(0xc0),
 		"no properties":                        stored + withoutProps(0xa0),
-		"no properties after a new dictionary": lzmaData[:len(lzmaData)-1] + stored + withoutProps(0x80),
+		"no properties after a new dictionary": repeated[:len(repeated)-1] + stored + "\xa0" + repeated[1:5] + repeated[6:],
 		"impossible properties":                lzmaData[:5] + "\xe1" + lzmaData[6:],
 		"lc + lp > 4":                          lzmaData[:5] + "\x08" + lzmaData[6:],
 		"range coder":                          lzmaData[:6] + "\x01" + lzmaData[7:],

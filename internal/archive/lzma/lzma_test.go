@@ -120,6 +120,21 @@ func TestLZMAOfAnotherSize(t *testing.T) {
 	}
 }
 
+func TestLZMADamagedEnd(t *testing.T) {
+	data := text(3000)
+	for _, marker := range []bool{true, false} {
+		raw, props, size := ulikunitzLZMA(t, data, ending(marker, data))
+		for bit := 8 * (len(raw) - 4); bit < 8*len(raw); bit++ {
+			damaged := bytes.Clone(raw)
+			damaged[bit/8] ^= 1 << (bit % 8)
+			r, err := lzma.NewReader(bytes.NewReader(damaged), props, 1<<23, size)
+			require.NoError(t, err)
+			_, err = io.ReadAll(r)
+			require.Error(t, err, "marker %v, bit %d", marker, bit)
+		}
+	}
+}
+
 func TestLZMADistanceBehindTheDictionary(t *testing.T) {
 	far := append(append(noise(3000), make([]byte, 50_000)...), noise(3000)...)
 	raw, props, size := ulikunitzLZMA(t, far, ulzma.WriterConfig{EOSMarker: true, DictCap: 1 << 20})

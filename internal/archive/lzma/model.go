@@ -94,8 +94,7 @@ func (l *lengthModel) decode(posState int, in *input, ip int, rng, code uint64) 
 	return length + minMatch + len(l.low[0]) + len(l.mid[0]), ip, rng, code
 }
 
-// distance decodes the distance of a match, less one. The slot tells its highest two bits and how many there are. If the
-// range coder fails, code is not less than the range.
+// distance decodes the distance of a match, less one. The slot tells its highest two bits and how many there are.
 func (m *model) distance(length int, in *input, ip int, rng, code uint64) (value, at int, r, c uint64) {
 	slot, ip, rng, code := tree(m.slot[min(uint(length-minMatch), lengthStates-1)][:], in, ip, rng, code)
 	if slot < startPosModel {
@@ -109,9 +108,6 @@ func (m *model) distance(length int, in *input, ip int, rng, code uint64) (value
 		return value + low, ip, rng, code
 	}
 	low, ip, rng, code = direct(bits-alignBits, in, ip, rng, code)
-	if code >= rng {
-		return 0, ip, rng, code
-	}
 	value += low << alignBits
 	low, ip, rng, code = reverseTree(m.align[:], alignBits, in, ip, rng, code)
 	return value + low, ip, rng, code

@@ -131,6 +131,33 @@ func TestXZDamaged(t *testing.T) {
 	}
 }
 
+// TestXZIndexAndFooter changes what the checksums cannot tell, for they are made to match.
+func TestXZIndexAndFooter(t *testing.T) {
+	data := text(300)
+	coded := ulikunitzXZ(t, data, xz.WriterConfig{})
+	footer := len(coded) - 12
+	index := footer - 12 // indicator, count, two sizes of two bytes, padding, checksum
+	require.Equal(t, "\x00\x01", string(coded[index:index+2]))
+	sum := func(p []byte, from, to, at int) {
+		binary.LittleEndian.PutUint32(p[at:], crc32.ChecksumIEEE(p[from:to]))
+	}
+	for at, sizes := range map[int]string{2: "packed", 4: "unpacked", 6: "padding"} {
+		damaged := bytes.Clone(coded)
+		damaged[index+at] ^= 1
+		sum(damaged, index, index+8, index+8)
+		got, err := readXZ(damaged)
+		require.ErrorIs(t, err, lzma.ErrCorrupt, sizes)
+		assert.Equal(t, data, got)
+	}
+	for at, field := range map[int]string{4: "size of the index", 9: "flags"} {
+		damaged := bytes.Clone(coded)
+		damaged[footer+at] ^= 1
+		sum(damaged, footer+4, footer+10, footer)
+		_, err := readXZ(damaged)
+		require.ErrorIs(t, err, lzma.ErrCorrupt, field)
+	}
+}
+
 // block returns an .xz file with one block that has this header (without size and checksum) and the data.
 func block(header, data string) []byte {
 	size := (len(header) + 1 + 3) &^ 3
