@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/internal/archive/archivetest"
+	"talon/internal/archivetools"
 )
 
 // noise is content that no compressor makes small, always the same.
@@ -80,13 +81,19 @@ func openSet(t *testing.T, names []string, read func(string) []byte) (VolumeSet,
 	return sets[0], volumes
 }
 
+// tool is a command of another program; without it the test is skipped.
+func tool(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	command, err := archivetools.Command(name, args...)
+	if err != nil {
+		t.Skip(err)
+	}
+	return command
+}
+
 // runHere runs a program in a directory with the files of the tests, and returns the one that OUT in its arguments means.
 func runHere(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Skipf("%s is not installed", program)
-	}
 	in, out := t.TempDir(), t.TempDir()
 	files, _ := setFiles()
 	for _, f := range files {
@@ -97,7 +104,7 @@ func runHere(t *testing.T, program string, args ...string) string {
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "OUT", out)
 	}
-	command := exec.Command(path, args...)
+	command := tool(t, program, args...)
 	command.Dir = in
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
@@ -246,10 +253,6 @@ func TestRarSets(t *testing.T) {
 
 // Another program takes the sets of the tests for good ones.
 func TestRarSetsAreRight(t *testing.T) {
-	path, err := exec.LookPath("unar")
-	if err != nil {
-		t.Skip("unar is not installed")
-	}
 	files, want := setFiles()
 	for style, data := range map[string][][]byte{
 		"part": archivetest.RarVolumes(files, 50_000), "old": archivetest.OldRarVolumes(files, 50_000),
@@ -259,7 +262,7 @@ func TestRarSetsAreRight(t *testing.T) {
 		for i, name := range names {
 			require.NoError(t, os.WriteFile(filepath.Join(in, name), data[i], 0o600))
 		}
-		output, err := exec.Command(path, "-D", "-o", out, filepath.Join(in, names[0])).CombinedOutput()
+		output, err := tool(t, "unar", "-D", "-o", out, filepath.Join(in, names[0])).CombinedOutput()
 		require.NoError(t, err, "%s", output)
 		contents := map[string]string{}
 		for name := range want {

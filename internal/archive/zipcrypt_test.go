@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,11 +126,7 @@ func TestEncryptedZipOfOtherPrograms(t *testing.T) {
 
 // Info-ZIP writes to a pipe without going back: what the password is checked by is then the time.
 func TestEncryptedZipFromAPipe(t *testing.T) {
-	path, err := exec.LookPath("zip")
-	if err != nil {
-		t.Skip("zip is not installed")
-	}
-	command := exec.Command(path, "-q", "-P", "key", "-", "-")
+	command := tool(t, "zip", "-q", "-P", "key", "-", "-")
 	command.Stdin = bytes.NewReader(noise(10_000))
 	archive, err := command.Output()
 	require.NoError(t, err)

@@ -7,15 +7,8 @@ import (
 	"os"
 	"os/exec"
 
-	"talon/internal/debian"
+	"talon/internal/archivetools"
 )
-
-// packages have the programs of the contenders and of those who make the archives. tar and gzip are part of every system.
-var packages = debian.Set{
-	Name: "extractors", Title: "Debian's extractors", Size: "about 10 MB", Command: "make bench-extract",
-	Packages: [][]string{{"unzip", "zip", "7zip", "libarchive-tools", "unar", "xz-utils", "zstd"}},
-	Files:    []string{"usr/bin/unzip", "usr/bin/zip", "usr/bin/7zz", "usr/bin/bsdtar", "usr/bin/unar", "usr/bin/xz", "usr/bin/zstd"},
-}
 
 // tools are the programs that scripts can call.
 type tools struct {
@@ -34,7 +27,7 @@ func findTools(ctx context.Context, log io.Writer, names []string, fetch bool) t
 	if len(found.reasons) == 0 || !fetch {
 		return found
 	}
-	installed, err := packages.Fetch(ctx, log)
+	installed, err := archivetools.Packages.Fetch(ctx, log)
 	if err != nil {
 		for name := range found.reasons {
 			found.reasons[name] += ", nor from Debian: " + err.Error()

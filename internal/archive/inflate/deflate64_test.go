@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/internal/archive/inflate"
+	"talon/internal/archivetools"
 )
 
 func requireInflates64(t *testing.T, want, stream []byte) {
@@ -86,10 +86,6 @@ func TestDeflate64StreamsAreToldDamaged(t *testing.T) {
 
 // TestArchivesOf7Zip reads what another program compressed: text, machine code and zeros.
 func TestArchivesOf7Zip(t *testing.T) {
-	program, err := exec.LookPath("7zz")
-	if err != nil {
-		t.Skip("7zz is not there (Debian package 7zip)")
-	}
 	self, err := os.Executable()
 	require.NoError(t, err)
 	code, err := os.ReadFile(self)
@@ -104,7 +100,11 @@ func TestArchivesOf7Zip(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
 	archive := filepath.Join(t.TempDir(), "a.zip")
-	out, err := exec.Command(program, "a", "-tzip", "-mm=Deflate64", archive, dir+"/*").CombinedOutput()
+	command, err := archivetools.Command("7zz", "a", "-tzip", "-mm=Deflate64", archive, dir+"/*")
+	if err != nil {
+		t.Skip(err)
+	}
+	out, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	opened, err := zip.OpenReader(archive)
 	require.NoError(t, err)
