@@ -34,11 +34,15 @@ type Extractor interface {
 	Extract(ctx context.Context, request archive.Request) (archive.Report, error)
 }
 
-// EagleScratch returns a new name in the stage for what an eagle's extractor has in hand. What an eagle that died has left there, the janitor
-// removes when it is old enough.
-func EagleScratch(host string) string {
+// EagleScratch holds a directory in the stage for what an eagle's extractor has in hand; release removes it. What eagles of this host that
+// died have left there goes first; what those of other hosts have left the janitor removes when it is old enough.
+func EagleScratch(house *warehouse.Warehouse, host string) (dir string, release func() error, err error) {
 	const stage = "eagle"
-	return path.Join(stage, slug(host)+"-"+rand.Text()[:10])
+	prefix := slug(host) + "-"
+	if _, err := house.RemoveAbandoned(stage, prefix); err != nil {
+		return "", nil, err
+	}
+	return house.HoldStagedDir(path.Join(stage, prefix+rand.Text()[:10]))
 }
 
 // ExtractArchives extracts a batch into the stage, one delivery per archive, below a prefix of this attempt alone. What an earlier attempt had

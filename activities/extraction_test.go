@@ -245,9 +245,9 @@ func TestExtractArchivesOneInTrouble(t *testing.T) {
 // TestExtractArchivesInChildren: as a worker does it, with hostile archives among the good ones.
 func TestExtractArchivesInChildren(t *testing.T) {
 	s := newSite(t, "", "extract: {limits: {memory_bytes: 256MiB}}")
-	scratch := EagleScratch("eagle-1")
-	staged, err := s.eagle.Warehouse.MakeStagedDir(scratch)
+	staged, release, err := EagleScratch(s.eagle.Warehouse, "eagle-1")
 	require.NoError(t, err)
+	defer func() { assert.NoError(t, release()) }()
 	pool, err := sandbox.NewPool(sandbox.Options{Scratch: staged, Children: 2, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, pool.Close()) }()
@@ -259,18 +259,30 @@ func TestExtractArchivesInChildren(t *testing.T) {
 	assert.Equal(t, map[string]string{"a/a.txt": "alpha", "c/c.txt": "gamma"}, s.unzip())
 }
 
-// TestEagleScratchIsSwept: the janitor sees what an eagle that was killed has left.
+// TestEagleScratchIsSwept: an eagle removes what one of the same host that was killed has left, and the janitor sees the rest.
 func TestEagleScratchIsSwept(t *testing.T) {
 	s := newSite(t, "", "")
-	scratch := EagleScratch("host/with a slash")
-	assert.NotEqual(t, scratch, EagleScratch("host/with a slash"))
-	staged, err := s.eagle.Warehouse.MakeStagedDir(path.Join(scratch, "child-1", "tree"))
+	house := s.tiger.Warehouse
+	left := func(name string) string {
+		staged, err := house.MakeStagedDir(path.Join("eagle", name, "child-1", "tree"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(staged, "a.txt"), []byte("alpha"), 0o600))
+		return filepath.Join(house.StageDir(), "eagle", name)
+	}
+	ours, theirs := left(slug("host/with a slash")+"-2"), left("elsewhere-1")
+	first, releaseFirst, err := EagleScratch(house, "host/with a slash")
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(staged, "a.txt"), []byte("alpha"), 0o600))
-	files, err := s.tiger.Warehouse.SweepStage(func(rel string, _ time.Time) bool { return rel != scratch })
+	second, releaseSecond, err := EagleScratch(house, "host/with a slash")
+	require.NoError(t, err)
+	assert.NotEqual(t, first, second)
+	assert.DirExists(t, first, "its eagle lives")
+	assert.NoDirExists(t, ours)
+	assert.DirExists(t, theirs)
+	files, err := house.SweepStage(func(rel string, _ time.Time) bool { return rel != "eagle/elsewhere-1" })
 	require.NoError(t, err)
 	assert.Equal(t, 1, files)
-	assert.NoDirExists(t, filepath.Join(s.tiger.Warehouse.StageDir(), scratch))
+	assert.NoError(t, releaseFirst())
+	assert.NoError(t, releaseSecond())
 }
 
 func TestSealArchivesRepeated(t *testing.T) {

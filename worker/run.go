@@ -187,12 +187,11 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 
 // eagle builds the worker of the extracting role: it polls for activities only.
 func (h *host) eagle() (sdkworker.Worker, error) {
-	scratch := activities.EagleScratch(h.options.name)
-	dir, err := h.warehouse.MakeStagedDir(scratch)
+	dir, release, err := activities.EagleScratch(h.warehouse, h.options.name)
 	if err != nil {
 		return nil, err
 	}
-	h.closers = append(h.closers, func() { _, _ = h.warehouse.RemoveStaged(scratch) })
+	h.closers = append(h.closers, func() { _ = release() })
 	pool, err := sandbox.NewPool(sandbox.Options{
 		Scratch: dir, Children: extractionSlots(), Limits: activities.EngineLimits(h.config.Extract.Limits), Log: h.log,
 	})
