@@ -1,7 +1,9 @@
 package archive
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -14,6 +16,9 @@ import (
 // readSevenZip reads a 7z archive with the decoder below archiver.SevenZip, whose folders - as the format calls a stream of
 // many files - can be read several at once. All entries get their paths in the order of the archive before that.
 func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *joined) error {
+	if err := checkSevenZip(src); err != nil {
+		return err
+	}
 	zr, err := x.openSevenZip(ctx, src)
 	if err != nil {
 		return err
@@ -30,6 +35,31 @@ func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *joined) er
 		return err
 	}
 	return limit
+}
+
+// checkSevenZip compares the headers with their checksums (7zFormat.txt of the LZMA SDK). The decoder does so only when it has
+// parsed them, and what damage makes of a number may ask for more memory than there is.
+func checkSevenZip(src *joined) error {
+	const length, sumAt, fields, offsetAt, sizeAt, headerSumAt = 32, 8, 12, 12, 20, 28
+	start := make([]byte, length)
+	if n, err := src.ReadAt(start, 0); n < length {
+		return cmp.Or(err, io.ErrUnexpectedEOF)
+	}
+	if crc32.ChecksumIEEE(start[fields:]) != binary.LittleEndian.Uint32(start[sumAt:]) {
+		return fault(ReasonCorrupt, "the checksum of the start header does not match")
+	}
+	offset, size := binary.LittleEndian.Uint64(start[offsetAt:]), binary.LittleEndian.Uint64(start[sizeAt:])
+	if rest := uint64(src.size - length); offset > rest || size > rest-offset {
+		return io.ErrUnexpectedEOF
+	}
+	sum := crc32.NewIEEE()
+	if _, err := io.Copy(sum, io.NewSectionReader(src, length+int64(offset), int64(size))); err != nil {
+		return err
+	}
+	if sum.Sum32() != binary.LittleEndian.Uint32(start[headerSumAt:]) {
+		return fault(ReasonCorrupt, "the checksum of the header does not match")
+	}
+	return nil
 }
 
 // sevenZipFile is an entry that got a path.
