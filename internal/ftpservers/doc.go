@@ -4,7 +4,7 @@
 // outside the cache and the temporary directory is touched, and Stop leaves nothing behind.
 package ftpservers
 
-import "errors"
+import "talon/internal/debian"
 
 // Kind is a server program; its value is the name of the Debian package that people know it by.
 type Kind string
@@ -21,4 +21,4 @@ var Kinds = []Kind{VSFTPD, ProFTPD, PureFTPD}
 
 // ErrUnavailable says that the servers cannot be had on this machine; the text tells why. A test that needs them is skipped
 // with it.
-var ErrUnavailable = errors.New("no FTP servers")
+var ErrUnavailable = debian.ErrUnavailable

@@ -2,7 +2,6 @@ package ftpservers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -49,10 +48,7 @@ func installation(get func() (*debian.Installation, error)) (*Installation, erro
 		return nil, fmt.Errorf("%w: they must be started as root, to become the user who logs in", ErrUnavailable)
 	}
 	found, err := get()
-	switch {
-	case errors.Is(err, debian.ErrUnavailable):
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
 	return &Installation{found}, nil
