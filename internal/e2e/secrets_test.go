@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"talon/internal/archive/archivetest"
 )
 
 // Passwords that must never be seen anywhere, and a name that must: it proves that the search finds what is there.
@@ -23,13 +25,14 @@ const (
 	canaryRefused = "canary-refused-77b2c4"
 	canaryDown    = "canary-down-0e9a61"
 	canaryExtract = "canary-extract-c83f20"
+	canaryBranch  = "canary-branch-41d07e"
 	seen          = "seen-branch"
 )
 
 // haystack is everything that a run leaves behind, by where it was found.
 type haystack map[string][]byte
 
-// TestPasswordsStaySecret runs into a refused login, an unreachable server, a broken transfer, a corrupt archive and a bad
+// TestPasswordsStaySecret opens encrypted archives and runs into a refused login, an unreachable server, a broken transfer, a corrupt archive and a bad
 // configuration, and looks for the passwords in every history, log, output, error text and file.
 func TestPasswordsStaySecret(t *testing.T) {
 	t.Parallel()
@@ -39,6 +42,13 @@ func TestPasswordsStaySecret(t *testing.T) {
 	pack := packZip(member("m.txt", text("m", 2000)))
 	good.put("bad.zip", pack[:len(pack)/2])
 	good.putZip("good.zip", member("m.txt", text("m", 2000)))
+	for name, how := range map[string]archivetest.ZipEncryption{
+		"locked.zip": {Password: canaryExtract}, "sealed.zip": {Password: canaryBranch, AES: 256},
+	} {
+		locked := []archivetest.File{member("l.txt", text(name, 3000))}
+		good.putArchive(name, archivetest.ZipEncrypted(locked, how), locked)
+	}
+	good.settings = ", archive_passwords: [{env: BRANCH_ARCHIVES}]"
 	broke := false
 	good.onRetrieve(func(name string, data io.Reader) (io.Reader, error) {
 		if name == "x.csv" && !broke {
@@ -49,7 +59,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 	})
 	s.addSite("refused").configured = canaryRefused
 	s.addClosedSite("down").configured = canaryDown
-	s.env = []string{"EXTRACT_PASSWORD=" + canaryExtract}
+	s.env = []string{"EXTRACT_PASSWORD=" + canaryExtract, "BRANCH_ARCHIVES=" + canaryBranch}
 	s.configure("extract: {passwords: [{env: EXTRACT_PASSWORD}]}")
 	s.start()
 	result := s.collect(partly)
@@ -66,7 +76,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 
 	everything := s.haystack()
 	for where, content := range everything {
-		for _, secret := range []string{canaryFTP, canaryRefused, canaryDown, canaryExtract} {
+		for _, secret := range []string{canaryFTP, canaryRefused, canaryDown, canaryExtract, canaryBranch} {
 			assert.False(t, bytes.Contains(content, []byte(secret)), "%s is in %s", secret, where)
 		}
 	}
