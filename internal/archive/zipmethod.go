@@ -76,6 +76,12 @@ func (x *extraction) zipDecompressor(file *zip.File) zipDecompress {
 
 func (x *extraction) heavyMethod(method uint16, packed *bufio.Reader, size uint64) (decoder io.ReadCloser, err error) {
 	x.heavy.Lock()
+	unlock := sync.OnceFunc(x.heavy.Unlock)
+	defer func() {
+		if decoder == nil { // a decoder may panic, too
+			unlock()
+		}
+	}()
 	switch method {
 	case methodBzip2:
 		decoder, err = bzip2.NewReader(packed, nil)
@@ -87,10 +93,9 @@ func (x *extraction) heavyMethod(method uint16, packed *bufio.Reader, size uint6
 		decoder, err = x.xz(packed)
 	}
 	if err != nil {
-		x.heavy.Unlock()
 		return nil, err
 	}
-	return &unlocking{ReadCloser: decoder, unlock: sync.OnceFunc(x.heavy.Unlock)}, nil
+	return &unlocking{ReadCloser: decoder, unlock: unlock}, nil
 }
 
 // zipLZMA reads the header of method 14 (APPNOTE.TXT 5.8.8): a version, the size of the properties, the properties.
