@@ -120,6 +120,13 @@ func TestNamesInOtherEncodings(t *testing.T) {
 	assert.ErrorContains(t, err, "klingon")
 }
 
+// The name of a collected file may hold what separates directories elsewhere.
+func TestASingleFileIsNamedAfterItsArchive(t *testing.T) {
+	contents, report := extract(t, `north/0\x.csv.gz`, archivetest.Gzip([]byte("1")))
+	assert.Equal(t, map[string]string{"0%5Cx.csv": "1"}, contents)
+	assert.Zero(t, report.Result)
+}
+
 // Info-ZIP stores the name a second time, in UTF-8; it counts only as long as it belongs to the first one.
 func TestUnicodePathField(t *testing.T) {
 	field := func(of string) []byte {

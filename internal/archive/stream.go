@@ -16,6 +16,7 @@ import (
 
 	"talon/internal/archive/inflate"
 	"talon/internal/archive/lzma"
+	"talon/internal/pathname"
 )
 
 // readStream reads a compressed stream: a tar archive, or one file. Compressor and tar archive are one layer.
@@ -50,7 +51,7 @@ func (x *extraction) readSingle(ctx context.Context, n *layer, r io.Reader, modT
 	if dir := path.Dir(n.path); n.parent != nil && dir != "." {
 		n.base = dir
 	}
-	name, err := clean(streamName(n.name))
+	name, err := pathname.Portable(streamName(n.name)) // one component, whatever stands in it
 	if err != nil {
 		return err
 	}
