@@ -91,8 +91,7 @@ func (x *extraction) keep(ctx context.Context, m *member, err error) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil || isDestination(err):
-		m.refused = err // not there, whatever becomes of the layer
-		return err
+		return err // no fault of the member: what ended the layer is why it is not there
 	}
 	m.refused = err
 	if isLimit(err) {

@@ -136,3 +136,26 @@ func TestFreeSpace(t *testing.T) {
 	assert.Equal(t, archive.ReasonLimitSpace, report.Reason)
 	assert.Equal(t, map[string]archive.Reason{"zeros": archive.ReasonLimitSpace}, reasons(report))
 }
+
+// TestTimeIsOverWithinAFile: the file that was being read then is not taken for a damaged one.
+func TestTimeIsOverWithinAFile(t *testing.T) {
+	const layerTime = 20 * time.Millisecond
+	list := files(file("a.txt", "a"), file("big.dat", strings.Repeat("x", 3<<20)), file("b.txt", "b"))
+	for _, ext := range []string{".tar", ".tar.gz", ".zip", ".7z", ".rar"} {
+		begun := make(chan time.Time, 1)
+		_, report := extract(t, "a"+ext, containers[ext](list), parallel(1), limits(archive.Limits{LayerTime: layerTime}),
+			func(req *archive.Request) {
+				req.Progress = func(int64) { // the layer's time began before this
+					select {
+					case begun <- time.Now():
+						<-time.After(layerTime)
+					default:
+					}
+				}
+			})
+		assert.Equal(t, archive.ReasonTimeout, report.Reason, ext)
+		for _, refusal := range report.Refused {
+			assert.Equal(t, archive.ReasonTimeout, refusal.Reason, "%s: %+v", ext, refusal)
+		}
+	}
+}
