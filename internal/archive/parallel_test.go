@@ -49,6 +49,25 @@ func TestParallelWorkIsDeterministic(t *testing.T) {
 	}
 }
 
+// TestLimitsInParallelAreDeterministic: which entries are kept when a limit is hit does not depend on which of them is faster.
+func TestLimitsInParallelAreDeterministic(t *testing.T) {
+	var list []archivetest.File
+	for i := range 300 {
+		list = append(list, file(fmt.Sprintf("%03d.txt", i), strings.Repeat("x", 1000*(1+i%7))))
+	}
+	for ext, build := range map[string]func([]archivetest.File) []byte{".zip": archivetest.Zip, ".7z": archivetest.SevenZip} {
+		half := limits(archive.Limits{TreeBytes: 600_000})
+		contents, report := extract(t, "a"+ext, build(list), half, parallel(1))
+		require.Equal(t, archive.ReasonLimitBytes, report.Reason, ext)
+		require.Greater(t, report.Received, 100, ext)
+		for range 5 {
+			again, other := extract(t, "a"+ext, build(list), half, parallel(8))
+			assert.Equal(t, len(contents), len(again), ext)
+			assert.Equal(t, report, other, ext)
+		}
+	}
+}
+
 // watch notes what it is told.
 type watch struct {
 	mu     sync.Mutex
