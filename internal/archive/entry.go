@@ -106,8 +106,8 @@ func (x *extraction) locate(n *layer, e entry, m *member) error {
 	if err != nil {
 		return err
 	}
-	if len(path.Join(n.base, rel)) > pathname.MaxPath {
-		return fault(ReasonUnsafeName, "the path would be longer than %d bytes", pathname.MaxPath)
+	if _, err := beneath(n.base, rel); err != nil { // before directories are made for nothing
+		return err
 	}
 	switch {
 	case e.kind == directory:
@@ -122,12 +122,26 @@ func (x *extraction) locate(n *layer, e entry, m *member) error {
 	if err != nil {
 		return err
 	}
-	x.place(n, m, path.Join(dir, path.Base(rel)), e.modTime)
+	at, err := beneath(dir, path.Base(rel))
+	if err != nil {
+		return err
+	}
+	x.place(n, m, at, e.modTime)
 	if n.placed == nil {
 		n.placed = map[string]*member{}
 	}
 	n.placed[rel] = m
 	return nil
+}
+
+// beneath returns the path of a name in a directory of the destination, which may be longer than in the archive: each
+// directory on the way may have a version mark (see output.claim).
+func beneath(dir, name string) (string, error) {
+	joined := path.Join(dir, name)
+	if len(joined) > pathname.MaxPath {
+		return "", fault(ReasonUnsafeName, "the path would be longer than %d bytes", pathname.MaxPath)
+	}
+	return joined, nil
 }
 
 // place gives a member the first free version of a path.

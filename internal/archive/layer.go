@@ -149,10 +149,14 @@ func (x *extraction) directory(n *layer, rel string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	at, err := beneath(parent, path.Base(rel))
+	if err != nil {
+		return "", err
+	}
 	if err := x.budget.directory(); err != nil {
 		return "", err
 	}
-	made, err := x.out.makeDir(path.Join(parent, path.Base(rel)))
+	made, err := x.out.makeDir(at)
 	if err != nil {
 		return "", err
 	}

@@ -281,3 +281,19 @@ func TestLocalHeadersThatContradict(t *testing.T) {
 	_, report = extract(t, "a.zip", archivetest.Zip(files(file("a.txt", "a"))))
 	assert.Empty(t, report.Detail)
 }
+
+// TestPathsThatTwinsMakeTooLong: where each directory of a deep path is the twin of a file, all of them get version marks.
+// That is a matter of the names, and none of the destination.
+func TestPathsThatTwinsMakeTooLong(t *testing.T) {
+	var list []archivetest.File
+	for i := range 330 {
+		list = append(list, file(strings.Repeat("a/", i)+"A", "a"))
+	}
+	inner := strings.Repeat(strings.Repeat("d", 240)+"/", 12) + "in.tar"
+	contents, report := extract(t, "a.tar", archivetest.Tar(files(archivetest.File{Name: inner, Data: archivetest.Tar(list)})))
+	assert.NotEmpty(t, contents)
+	require.NotEmpty(t, report.Refused)
+	for _, refusal := range report.Refused {
+		assert.Equal(t, archive.ReasonUnsafeName, refusal.Reason)
+	}
+}
