@@ -85,10 +85,10 @@ func rivals(candidates []found) [][]int {
 	at := map[string]int{}
 	for i, f := range candidates {
 		dir, name := path.Split(f.stands.file.Path)
-		if end := strings.IndexAny(name[min(1, len(name)):], ".~"); end >= 0 {
-			name = name[:end+1]
+		if end := strings.IndexAny(name, ".~%"); end >= 0 { // what pathname.Portable may write at the end of a stem, too
+			name = name[:end]
 		}
-		key := foldKey(dir + name)
+		key := foldKey(dir + strings.TrimRight(name, " "))
 		g, ok := at[key]
 		if !ok {
 			g = len(groups)

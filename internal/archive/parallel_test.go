@@ -2,6 +2,7 @@ package archive_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"syscall"
@@ -176,5 +177,22 @@ func TestTimeIsOverWithinAFile(t *testing.T) {
 		for _, refusal := range report.Refused {
 			assert.Equal(t, archive.ReasonTimeout, refusal.Reason, "%s: %+v", ext, refusal)
 		}
+	}
+}
+
+// TestRivalsWithEscapedNames: what is escaped in the name of one directory may be the very name of another.
+func TestRivalsWithEscapedNames(t *testing.T) {
+	var list []archivetest.File
+	for i := range 60 {
+		for _, name := range []string{"a .zip", "a%20.zip", "b..zip", "b%2E.zip"} {
+			inner := archivetest.Zip(files(file("i.txt", strings.Repeat(name, 1+i%7*1000))))
+			list = append(list, archivetest.File{Name: fmt.Sprintf("d%d/%s", i, name), Data: inner})
+		}
+	}
+	data := archivetest.Zip(list)
+	want, _ := extract(t, "a.zip", data, parallel(1))
+	for range 5 {
+		again, _ := extract(t, "a.zip", data, parallel(16))
+		assert.True(t, maps.Equal(want, again))
 	}
 }
