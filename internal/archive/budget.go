@@ -104,11 +104,18 @@ func (b *budget) space() error {
 	return nil
 }
 
-// fits says whether so many bytes can be written without a limit being hit.
-func (b *budget) fits(bytes uint64) bool {
+// fits says whether files of these sizes can be written without a limit being hit.
+func (b *budget) fits(sizes []uint64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return bytes <= math.MaxInt64/2 && b.written+int64(bytes) <= min(b.limits.TreeBytes, b.ratioBytes())
+	left := uint64(max(min(b.limits.TreeBytes, b.ratioBytes())-b.written, 0))
+	for _, size := range sizes {
+		if size > left || size > uint64(b.limits.FileBytes) {
+			return false
+		}
+		left -= size
+	}
+	return true
 }
 
 // perEntry is what an entry takes in a tar archive beside its content, at most, as a rule: headers and padding.

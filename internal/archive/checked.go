@@ -19,7 +19,7 @@ func (c *checkedReader) Read(p []byte) (int, error) {
 	count, err := c.ReadCloser.Read(p)
 	c.sum.Write(p[:count])
 	if uint64(count) > c.left {
-		return count, fault(ReasonCorrupt, "more bytes than the archive says")
+		return int(c.left), fault(ReasonCorrupt, "more bytes than the archive says") // the others cost nothing
 	}
 	c.left -= uint64(count)
 	switch {

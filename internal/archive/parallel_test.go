@@ -196,3 +196,32 @@ func TestRivalsWithEscapedNames(t *testing.T) {
 		assert.True(t, maps.Equal(want, again))
 	}
 }
+
+// TestLimitsAreDeterministic: what a limit leaves does not depend on how many goroutines work, nor on entries that say less
+// than they hold.
+func TestLimitsAreDeterministic(t *testing.T) {
+	entries := []archivetest.ZipEntry{archivetest.StoredEntry("large.dat", make([]byte, 600<<10))}
+	for i := range 200 {
+		e := archivetest.StoredEntry(fmt.Sprintf("%03d.txt", i), []byte("small"))
+		if i%2 == 0 {
+			e = archivetest.StoredEntry(e.Name, make([]byte, 10<<10))
+			e.Size = 5
+		}
+		entries = append(entries, e)
+	}
+	for name, c := range map[string]struct {
+		limits  archive.Limits
+		entries []archivetest.ZipEntry
+	}{
+		"bytes of a file":    {archive.Limits{FileBytes: 500 << 10}, entries},
+		"bytes of the tree":  {archive.Limits{TreeBytes: 601 << 10}, entries},
+		"no limit after all": {archive.Limits{TreeBytes: 1000}, entries[1:]},
+	} {
+		data := archivetest.RawZip(c.entries...)
+		_, report := extract(t, "a.zip", data, limits(c.limits), parallel(1))
+		for range 5 {
+			_, again := extract(t, "a.zip", data, limits(c.limits), parallel(8))
+			assert.Equal(t, report, again, name)
+		}
+	}
+}

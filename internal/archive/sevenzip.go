@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"math"
 
 	"github.com/bodgit/sevenzip"
 )
@@ -28,7 +27,7 @@ func (x *extraction) readSevenZip(ctx context.Context, n *layer, src *joined) er
 	}
 	folders, limit := x.admitSevenZip(ctx, n, zr.File)
 	spread := x.spread
-	if !x.budget.fits(sevenZipSize(zr.File)) { // what is kept must not depend on which folder is faster
+	if !x.budget.fits(sevenZipSizes(zr.File)) { // what is kept must not depend on which folder is faster
 		spread = inTurn
 	}
 	if err := spread(len(folders), func(i int) error { return x.readFolder(ctx, n, folders[i]) }); err != nil {
@@ -109,13 +108,12 @@ func (x *extraction) readFolder(ctx context.Context, n *layer, files []sevenZipF
 	return nil
 }
 
-func sevenZipSize(files []*sevenzip.File) (bytes uint64) {
-	for _, f := range files {
-		if bytes += f.UncompressedSize; bytes > math.MaxInt64 {
-			return math.MaxUint64
-		}
+func sevenZipSizes(files []*sevenzip.File) []uint64 {
+	sizes := make([]uint64, len(files))
+	for i, f := range files {
+		sizes[i] = f.UncompressedSize
 	}
-	return bytes
+	return sizes
 }
 
 // openSevenZip opens the archive with the first password that reads the first file; with none, if none is needed or fits.

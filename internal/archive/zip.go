@@ -138,13 +138,12 @@ func inTurn(count int, work func(i int) error) error {
 	return nil
 }
 
-func declared(files []zipFile) (bytes uint64) {
-	for _, f := range files {
-		if bytes += f.UncompressedSize64; bytes > math.MaxInt64 {
-			return math.MaxUint64
-		}
+func declared(files []zipFile) []uint64 {
+	sizes := make([]uint64, len(files))
+	for i, f := range files {
+		sizes[i] = f.UncompressedSize64
 	}
-	return bytes
+	return sizes
 }
 
 // admitZip returns the entries to be read, and the limit that was hit, if one was.
