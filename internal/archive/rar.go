@@ -67,7 +67,8 @@ func (x *extraction) newRar(n *layer, src *joined, password *string) (*rarSet, e
 }
 
 // tryRar reads the first encrypted file: only its checksum proves a password.
-func (x *extraction) tryRar(ctx context.Context, n *layer, src *joined, password *string) error {
+func (x *extraction) tryRar(ctx context.Context, n *layer, src *joined, password *string) (err error) {
+	defer shield(&err) // it may be only this password that the decoder panics of
 	rr, err := x.newRar(n, src, password)
 	if err != nil {
 		return err

@@ -297,3 +297,12 @@ func TestPathsThatTwinsMakeTooLong(t *testing.T) {
 		assert.Equal(t, archive.ReasonUnsafeName, refusal.Reason)
 	}
 }
+
+// TestPasswordsThatMakeADecoderPanic: trying one costs no more than the password. The decoder of PPMd panics here.
+func TestPasswordsThatMakeADecoderPanic(t *testing.T) {
+	data := archivetest.SevenZipPPMd(1<<32 - 37)
+	_, without := extract(t, "a.7z", data)
+	require.Len(t, without.Refused, 1)
+	_, with := extract(t, "a.7z", data, func(req *archive.Request) { req.Passwords = []string{"wrong", "too"} })
+	assert.Equal(t, without, with)
+}

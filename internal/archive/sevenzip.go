@@ -128,7 +128,8 @@ func (x *extraction) openSevenZip(ctx context.Context, src *joined) (*sevenzip.R
 	return sevenzip.NewReader(src, src.size)
 }
 
-func (x *extraction) trySevenZip(ctx context.Context, src *joined, password string) error {
+func (x *extraction) trySevenZip(ctx context.Context, src *joined, password string) (err error) {
+	defer shield(&err) // it may be only this password that the decoder panics of
 	zr, err := sevenzip.NewReaderWithPassword(src, src.size, password)
 	if err != nil {
 		return err
