@@ -306,3 +306,12 @@ func TestPasswordsThatMakeADecoderPanic(t *testing.T) {
 	_, with := extract(t, "a.7z", data, func(req *archive.Request) { req.Passwords = []string{"wrong", "too"} })
 	assert.Equal(t, without, with)
 }
+
+// TestEntriesThatAreShorterThanTheySay: a good checksum of what is there does not make it whole.
+func TestEntriesThatAreShorterThanTheySay(t *testing.T) {
+	short := archivetest.StoredEntry("short.txt", []byte("short"))
+	short.Size++
+	contents, report := extract(t, "a.zip", archivetest.RawZip(short, archivetest.StoredEntry("good.txt", []byte("good"))))
+	assert.Equal(t, map[string]string{"good.txt": "good"}, contents)
+	assert.Equal(t, map[string]archive.Reason{"short.txt": archive.ReasonTruncated}, reasons(report))
+}
