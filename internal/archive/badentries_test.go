@@ -84,3 +84,24 @@ func TestManyBadEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestHeavyEntries: of methods that are read one at a time, an entry that is good, is damaged, or cannot even be opened lets
+// the next one begin.
+func TestHeavyEntries(t *testing.T) {
+	text := []byte(strings.Repeat("text ", 1000))
+	pack := compressors(t)
+	var entries []archivetest.ZipEntry
+	for method, ext := range map[uint16]string{12: ".bz2", 93: ".zst", 95: ".xz"} {
+		packed := pack[ext](text)
+		for i, content := range [][]byte{packed, []byte("nonsense"), packed[:len(packed)/2], nil, packed} {
+			e := archivetest.StoredEntry(fmt.Sprintf("%d%s", i, ext), text)
+			e.Method, e.Packed = method, content
+			entries = append(entries, e)
+		}
+	}
+	for _, count := range []int{1, 8} {
+		contents, report := extract(t, "a.zip", archivetest.RawZip(entries...), parallel(count))
+		assert.Len(t, contents, 6)
+		assert.Len(t, report.Refused, 9)
+	}
+}
