@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"testing"
@@ -314,4 +315,19 @@ func TestEntriesThatAreShorterThanTheySay(t *testing.T) {
 	contents, report := extract(t, "a.zip", archivetest.RawZip(short, archivetest.StoredEntry("good.txt", []byte("good"))))
 	assert.Equal(t, map[string]string{"good.txt": "good"}, contents)
 	assert.Equal(t, map[string]archive.Reason{"short.txt": archive.ReasonTruncated}, reasons(report))
+}
+
+// TestPasswordsThatFitTheBeginning: of many wrong ones some are found out only at the end. What they had read does not
+// count as part of the file.
+func TestPasswordsThatFitTheBeginning(t *testing.T) {
+	var passwords []string
+	for i := range 1000 { // one in 256
+		passwords = append(passwords, fmt.Sprint(i))
+	}
+	secret := strings.Repeat("secret ", 50_000)
+	data := archivetest.ZipEncrypted(files(file("a.txt", secret)), archivetest.ZipEncryption{Password: "sesame", Stored: true})
+	contents, report := extract(t, "a.zip", data, limits(archive.Limits{FileBytes: int64(len(secret))}),
+		func(req *archive.Request) { req.Passwords = append(passwords, "sesame") })
+	assert.True(t, contents["a.txt"] == secret)
+	assert.Zero(t, report.Result)
 }
