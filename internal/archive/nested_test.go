@@ -169,3 +169,16 @@ func TestDocumentsArePlainFiles(t *testing.T) {
 	assert.Len(t, contents, 4)
 	assert.Equal(t, map[string]archive.Layer{"a.tar": {Files: 4}}, report.Layers)
 }
+
+// TestNothingRemainsOfALayerWithoutFiles: neither its directory, which was made, nor silence about a refused directory.
+func TestNothingRemainsOfALayerWithoutFiles(t *testing.T) {
+	e := archivetest.StoredEntry("i.txt", []byte("i"))
+	e.CRC++
+	inner := archivetest.RawZip(e)
+	req := request(t, "a.tar", archivetest.Tar(files(archivetest.File{Name: "in.zip", Data: inner}, file("../up/", ""))))
+	report, err := archive.Extract(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"in.zip": string(inner)}, audit(t, req.Dest, report))
+	assert.NoDirExists(t, filepath.Join(req.Dest, "in"))
+	assert.Equal(t, map[string]archive.Reason{"i.txt": archive.ReasonCorrupt, "../up/": archive.ReasonUnsafeName}, reasons(report))
+}
