@@ -138,3 +138,22 @@ func TestCorruptContentsAreNotTakenForGood(t *testing.T) {
 		})
 	}
 }
+
+// TestChecksumsBehindTheData: they are looked at even where nothing else shows the damage.
+func TestChecksumsBehindTheData(t *testing.T) {
+	const lzipSums, gzipSums = 20, 8 // what stands at the end, the checksum first
+	lzipped := compressors(t)[".lz"]([]byte("text"))
+	lzipped[len(lzipped)-lzipSums] ^= 1
+	contents, report := extract(t, "x.csv.lz", lzipped)
+	assert.Empty(t, contents)
+	assert.Equal(t, archive.ReasonCorrupt, report.Reason)
+
+	tarred := append(archivetest.Tar(files(file("a.txt", "a"))), strings.Repeat("junk", 5000)...)
+	zipped := archivetest.Gzip(tarred)
+	_, report = extract(t, "x.tgz", zipped)
+	assert.Equal(t, archive.ReasonTrailingData, report.Reason)
+	zipped[len(zipped)-gzipSums] ^= 1
+	_, report = extract(t, "x.tgz", zipped)
+	assert.Equal(t, 2, report.Result)
+	assert.Equal(t, archive.ReasonCorrupt, report.Reason)
+}
