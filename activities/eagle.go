@@ -102,6 +102,9 @@ func (e *Eagle) stillThere(delivered []Delivery) []Delivery {
 func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, beat *progress) (Delivery, error) {
 	delivery := Delivery{ID: ref.ID, Host: e.Host, Boot: e.Boot, Start: time.Now()}
 	file := filepath.Join(in.ZipDir, filepath.FromSlash(ref.Path))
+	if _, err := os.Stat(in.ZipDir); err != nil { // not mounted on this host: nothing is known of the archive
+		return delivery, fmt.Errorf("%w: %w", archive.ErrSource, err)
+	}
 	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 		delivery.Reason, delivery.Detail = reasonMissing, "the archive is no longer in the zip warehouse"
 		return delivery, nil

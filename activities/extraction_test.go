@@ -135,6 +135,15 @@ func TestDecompressWhatIsGone(t *testing.T) {
 	assert.Empty(t, s.stage())
 }
 
+// TestExtractArchivesWithoutTheDirectory: where the whole zip directory is not to be seen, another attempt or another eagle may see it.
+func TestExtractArchivesWithoutTheDirectory(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	require.NoError(t, os.RemoveAll(dir))
+	_, err := attempt(s, s.eagle.ExtractArchives, ExtractInput{Decompression: ownRun, ZipDir: dir, Batch: batch})
+	requireReason(t, err, "archive_unreadable", false)
+}
+
 func TestDecompressWhatHoldsNothing(t *testing.T) {
 	s := newSite(t, "", "")
 	dir, batch := s.planned(map[string]string{"empty.zip": string(archivetest.Zip(nil))})

@@ -145,16 +145,6 @@ func TestFreeSpace(t *testing.T) {
 	_, err := archive.Extract(t.Context(), req)
 	assert.ErrorIs(t, err, archive.ErrDestination)
 	assert.ErrorIs(t, err, syscall.ENOSPC, "another attempt may find more")
-
-	var stat syscall.Statfs_t
-	require.NoError(t, syscall.Statfs(t.TempDir(), &stat))
-	const room, size = 40 << 20, 160 << 20
-	zeros := archivetest.TarGz(files(file("small.txt", "s"), file("zeros", strings.Repeat("\x00", size))))
-	floor := int64(stat.Bavail)*stat.Bsize - room
-	contents, report := extract(t, "a.tgz", zeros, limits(archive.Limits{FreeSpace: floor, Ratio: 1 << 30}))
-	assert.Equal(t, map[string]string{"small.txt": "s"}, contents, "what was good is kept")
-	assert.Equal(t, archive.ReasonLimitSpace, report.Reason)
-	assert.Equal(t, map[string]archive.Reason{"zeros": archive.ReasonLimitSpace}, reasons(report))
 }
 
 // TestTimeIsOverWithinAFile: the file that was being read then is not taken for a damaged one.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"talon/internal/archive"
+	"talon/internal/archive/archivetest"
 )
 
 // tightEnv makes a test run in a mount namespace of its own.
@@ -40,6 +41,24 @@ func TestADiskThatIsFull(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestSpaceRunsLow: what was good is kept, and the limit is named. On a file system of its own, which nobody else fills.
+func TestSpaceRunsLow(t *testing.T) {
+	if os.Getenv(tightEnv) == "" {
+		inNamespace(t)
+		return
+	}
+	require.NoError(t, unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	zeros := archivetest.TarGz(files(file("small.txt", "s"), file("zeros", strings.Repeat("\x00", 100<<20))))
+	req := request(t, "a.tgz", zeros, limits(archive.Limits{FreeSpace: 128 << 20, Ratio: 1 << 30}))
+	require.NoError(t, unix.Mount("tmpfs", req.Dest, "tmpfs", 0, "size=160m,mode=750"))
+	defer func() { assert.NoError(t, unix.Unmount(req.Dest, 0)) }()
+	report, err := archive.Extract(t.Context(), req)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"small.txt": "s"}, audit(t, req.Dest, report))
+	assert.Equal(t, archive.ReasonLimitSpace, report.Reason)
+	assert.Equal(t, map[string]archive.Reason{"zeros": archive.ReasonLimitSpace}, reasons(report))
 }
 
 // inNamespace runs the calling test in a child with a mount namespace. Where namespaces are forbidden the test is skipped.
