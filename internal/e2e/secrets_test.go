@@ -32,7 +32,7 @@ const (
 // haystack is everything that a run leaves behind, by where it was found.
 type haystack map[string][]byte
 
-// TestPasswordsStaySecret opens encrypted archives and runs into a refused login, an unreachable server, a broken transfer, a corrupt archive and a bad
+// TestPasswordsStaySecret opens encrypted archives and runs into a refused login, an unreachable server, a broken transfer, a corrupt and a hostile archive and a bad
 // configuration, and looks for the passwords in every history, log, output, error text and file.
 func TestPasswordsStaySecret(t *testing.T) {
 	t.Parallel()
@@ -42,6 +42,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 	pack := packZip(member("m.txt", text("m", 2000)))
 	good.put("bad.zip", pack[:len(pack)/2])
 	good.putZip("good.zip", member("m.txt", text("m", 2000)))
+	good.put("hostile.7z", archivetest.SevenZipManyFiles()) // its decoder dies of it, in a child of the eagle
 	for name, how := range map[string]archivetest.ZipEncryption{
 		"locked.zip": {Password: canaryExtract}, "sealed.zip": {Password: canaryBranch, AES: 256},
 	} {
@@ -64,6 +65,7 @@ func TestPasswordsStaySecret(t *testing.T) {
 	s.start()
 	result := s.collect(partly)
 	s.requireSameLater(result)
+	assert.Equal(t, "limit_memory", result.Decompress.Archives[seen+"/hostile.7z"].Reason)
 	s.starter("collect", "--config", s.config, "--server", seen+"x").code(unusable)
 	s.starter("schedule", "create", "--config", s.config).code(complete)
 	s.starter("schedule", "describe", "-o", "json").code(complete)
