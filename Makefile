@@ -9,7 +9,7 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run temporal ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
+.PHONY: help build run temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,16 +24,19 @@ run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CON
 temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
 	go run ./internal/devstack/cmd/devstack --cli
 
+gateway: ## find versitygw, the S3 gateway between tiger and eagle, or build it (1 to 2 minutes, once)
+	go run ./internal/gateway/cmd/gateway find
+
 ftp-servers: ## fetch Debian's FTP servers for the interoperability tests (5 MB, once; root on Debian, else those tests are skipped)
 	go run ./internal/ftpservers/cmd/ftpservers
 
 archive-tools: ## fetch Debian's archive programs for the tests of the extraction engine (10 MB, once; else what needs them is skipped)
 	go run ./internal/archivetools/cmd/archivetools
 
-test: build temporal ftp-servers archive-tools ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+test: build temporal gateway ftp-servers archive-tools ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
 	go test -timeout 25m $(PACKAGES)
 
-race: build temporal ftp-servers archive-tools ## run every test under the race detector (needs a C compiler)
+race: build temporal gateway ftp-servers archive-tools ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
 
 fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata/fuzz and from then on part of the tests

@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,34 +47,6 @@ func portIsFree(port int) bool {
 		return false
 	}
 	return listener.Close() == nil
-}
-
-// listens tells whether the process itself, and not somebody else who was faster, listens on the TCP port of the loopback
-// interface. It compares the listening socket in /proc/PID/net/tcp with the sockets that the process holds.
-func listens(pid, port int) bool {
-	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
-	if err != nil {
-		return false
-	}
-	address := fmt.Sprintf("0100007F:%04X", port)
-	for line := range strings.Lines(string(table)) {
-		fields := strings.Fields(line) // sl local_address rem_address st … inode (proc_pid_net(5)); 0A is LISTEN
-		if len(fields) > 9 && fields[1] == address && fields[3] == "0A" {
-			return holdsSocket(pid, fields[9])
-		}
-	}
-	return false
-}
-
-func holdsSocket(pid int, inode string) bool {
-	descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(descriptors, func(descriptor string) bool {
-		target, err := os.Readlink(descriptor)
-		return err == nil && target == "socket:["+inode+"]"
-	})
 }
 
 // ClosedPort is a port of the loopback interface that refuses every connection, and that nobody else can open.

@@ -2,7 +2,6 @@ package devstack
 
 import (
 	"net"
-	"os"
 	"strconv"
 	"testing"
 
@@ -26,17 +25,6 @@ func TestFreePortTakesTheFirstPreferredThatIsFree(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotEqual(t, takenPort, got)
 	assert.Less(t, got, 32768, "outside the range of outgoing connections")
-}
-
-func TestListensTellsWhoseSocketItIs(t *testing.T) {
-	listener, err := net.Listen("tcp", loopback+":0")
-	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	assert.True(t, listens(os.Getpid(), port))
-	stranger := startHelper(t, "stubborn")
-	assert.False(t, listens(stranger.Pid(), port), "another process sees the port and does not hold it")
-	require.NoError(t, listener.Close())
-	assert.False(t, listens(os.Getpid(), port))
 }
 
 func TestClosedPortRefusesAndIsHeld(t *testing.T) {

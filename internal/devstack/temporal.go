@@ -22,6 +22,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"talon/internal/subprocess"
 )
 
 const (
@@ -114,7 +116,7 @@ func (t *Temporal) lostPortRace() bool {
 	if t.process == nil {
 		return false
 	}
-	log, err := t.process.readLog(0)
+	log, err := t.process.ReadLog(0)
 	if err != nil {
 		return false
 	}
@@ -188,7 +190,7 @@ func WithoutTemporalEnv(env []string) []string {
 
 // prepare waits for the server and sets up its namespace, step by step, each tried until it succeeds.
 func (t *Temporal) prepare(ctx context.Context) error {
-	if err := t.process.waitUntil(ctx, "opened its ports", t.portsAreOpen); err != nil {
+	if err := t.process.WaitUntil(ctx, "opened its ports", t.portsAreOpen); err != nil {
 		return err
 	}
 	c, err := client.NewLazyClient(client.Options{
@@ -221,7 +223,7 @@ func (t *Temporal) attempt(ctx context.Context, what string, do func(context.Con
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	var last error
-	err := t.process.waitUntil(ctx, what, func() bool {
+	err := t.process.WaitUntil(ctx, what, func() bool {
 		call, cancel := context.WithTimeout(ctx, callLimit)
 		defer cancel()
 		err := do(call)
@@ -241,7 +243,7 @@ func (t *Temporal) attempt(ctx context.Context, what string, do func(context.Con
 }
 
 func (t *Temporal) portsAreOpen() bool {
-	return listens(t.process.Pid(), t.opts.Port) && (t.opts.Headless || listens(t.process.Pid(), t.opts.UIPort))
+	return subprocess.Listens(t.process.Pid(), t.opts.Port) && (t.opts.Headless || subprocess.Listens(t.process.Pid(), t.opts.UIPort))
 }
 
 func checkHealth(ctx context.Context, c client.Client) error {

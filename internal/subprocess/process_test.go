@@ -1,4 +1,4 @@
-package devstack
+package subprocess
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 // startHelper starts the test binary as a helper that logs to a file; whatever is left of it is killed with the test.
 func startHelper(t *testing.T, name string, more ...string) *Process {
 	t.Helper()
-	p, err := StartProcess(ProcessOptions{
+	p, err := Start(Options{
 		Name: name, Path: os.Args[0], Env: helperEnviron(name, more...), LogFile: filepath.Join(t.TempDir(), "logs", "helper.log"),
 	})
 	require.NoError(t, err)
@@ -40,7 +40,7 @@ func reportedChild(t *testing.T, p *Process) int {
 	t.Helper()
 	var pid int
 	eventually(t, func() bool {
-		log, err := p.readLog(0)
+		log, err := p.ReadLog(0)
 		if err != nil || !strings.HasSuffix(string(log), "\n") {
 			return false
 		}
@@ -84,11 +84,11 @@ func TestWaitForLogEndsWithItsContext(t *testing.T) {
 }
 
 func TestLogIsAppendedAndEachProcessSeesItsOwnPart(t *testing.T) {
-	opts := ProcessOptions{
+	opts := Options{
 		Name: "helper", Path: os.Args[0], Env: helperEnviron("fails"), LogFile: filepath.Join(t.TempDir(), "helper.log"),
 	}
 	require.NoError(t, os.WriteFile(opts.LogFile, []byte("ready\n"), 0o644))
-	p, err := StartProcess(opts)
+	p, err := Start(opts)
 	require.NoError(t, err)
 	require.ErrorIs(t, p.WaitForLog(t.Context(), "ready"), ErrExited, "the line of an earlier process does not count")
 	whole, err := os.ReadFile(opts.LogFile)
@@ -96,8 +96,8 @@ func TestLogIsAppendedAndEachProcessSeesItsOwnPart(t *testing.T) {
 	assert.Equal(t, "ready\ncannot open the safe\n", string(whole))
 }
 
-func TestStartProcessReportsAMissingProgram(t *testing.T) {
-	_, err := StartProcess(ProcessOptions{Name: "ghost", Path: filepath.Join(t.TempDir(), "ghost")})
+func TestStartReportsAMissingProgram(t *testing.T) {
+	_, err := Start(Options{Name: "ghost", Path: filepath.Join(t.TempDir(), "ghost")})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	assert.ErrorContains(t, err, "ghost")
 }
@@ -105,7 +105,7 @@ func TestStartProcessReportsAMissingProgram(t *testing.T) {
 func TestForegroundStaysInTheGroup(t *testing.T) {
 	for _, foreground := range []bool{true, false} {
 		t.Run(strconv.FormatBool(foreground), func(t *testing.T) {
-			p, err := StartProcess(ProcessOptions{
+			p, err := Start(Options{
 				Name: "helper", Path: os.Args[0], Env: helperEnviron("stubborn"), Foreground: foreground,
 			})
 			require.NoError(t, err)
@@ -167,7 +167,7 @@ func TestProcessOutlivesTheThreadOfItsCaller(t *testing.T) {
 	var caller int
 	onDyingThread(func(thread int) {
 		caller = thread
-		p, err = StartProcess(ProcessOptions{
+		p, err = Start(Options{
 			Name: "helper", Path: os.Args[0], Env: helperEnviron("obedient"), LogFile: filepath.Join(t.TempDir(), "helper.log"),
 		})
 	})

@@ -1,4 +1,4 @@
-package devstack
+package toolbuild
 
 import (
 	"bytes"
@@ -13,7 +13,24 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+// cli is the tool that these tests look for.
+var cli = Tool{
+	Name: "the Temporal CLI", Env: "TALON_TEMPORAL_CLI", Binary: "temporal", Takes: "about 4 minutes",
+	Module: "github.com/temporalio/cli", Package: "github.com/temporalio/cli/cmd/temporal",
+}
+
+// patience bounds every wait for a condition in these tests.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 20*time.Millisecond, what)
+}
 
 // lockedBuffer is a log that may be read while it is written.
 type lockedBuffer struct {
@@ -57,7 +74,7 @@ func onlyOnPath(t *testing.T, program, target string) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(target, filepath.Join(dir, program)))
 	t.Setenv("PATH", dir)
-	t.Setenv(CLIEnv, "")
+	t.Setenv(cli.Env, "")
 }
 
 // scriptedGo puts a `go` on PATH that adds a line to counter and runs body, in which $binary is the -o argument.
@@ -67,7 +84,7 @@ func scriptedGo(t *testing.T, counter, body string) {
 	require.NoError(t, err)
 	path := os.Getenv("PATH")
 	script := filepath.Join(t.TempDir(), "go")
-	text := "#!" + shell + "\nPATH='" + path + "'\necho built >> '" + counter + "'\nbinary=$6\n" + body + "\n"
+	text := "#!" + shell + "\nPATH='" + path + "'\necho built >> '" + counter + "'\nbinary=$7\n" + body + "\n"
 	require.NoError(t, os.WriteFile(script, []byte(text), 0o755))
 	onlyOnPath(t, "go", script)
 }
@@ -79,26 +96,26 @@ func builds(t *testing.T, counter string) int {
 	return strings.Count(string(text), "built")
 }
 
-func TestCLIFromTheEnvironmentComesFirst(t *testing.T) {
+func TestFromTheEnvironmentComesFirst(t *testing.T) {
 	onlyOnPath(t, "temporal", os.Args[0])
-	t.Setenv(CLIEnv, os.Args[0])
-	path, err := FindOrBuildCLI(t.Context(), CLIOptions{})
+	t.Setenv(cli.Env, os.Args[0])
+	path, err := FindOrBuild(t.Context(), cli, Options{})
 	require.NoError(t, err)
 	assert.Equal(t, os.Args[0], path)
 
-	t.Setenv(CLIEnv, filepath.Join(t.TempDir(), "none"))
-	_, err = FindOrBuildCLI(t.Context(), CLIOptions{})
-	assert.ErrorContains(t, err, CLIEnv, "a wrong name is an error, not a reason to look elsewhere")
+	t.Setenv(cli.Env, filepath.Join(t.TempDir(), "none"))
+	_, err = FindOrBuild(t.Context(), cli, Options{})
+	assert.ErrorContains(t, err, cli.Env, "a wrong name is an error, not a reason to look elsewhere")
 }
 
-func TestCLIOnPathComesBeforeABuild(t *testing.T) {
+func TestOnPathComesBeforeABuild(t *testing.T) {
 	onlyOnPath(t, "temporal", os.Args[0])
-	path, err := FindOrBuildCLI(t.Context(), CLIOptions{})
+	path, err := FindOrBuild(t.Context(), cli, Options{})
 	require.NoError(t, err)
 	assert.Equal(t, "temporal", filepath.Base(path))
 }
 
-func TestCLIIsBuiltOnceAVersion(t *testing.T) {
+func TestIsBuiltOnceAVersion(t *testing.T) {
 	goTool, err := exec.LookPath("go")
 	require.NoError(t, err)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
@@ -108,9 +125,9 @@ func TestCLIIsBuiltOnceAVersion(t *testing.T) {
 	}
 	onlyOnPath(t, "go", goTool)
 	log := &lockedBuffer{}
-	opts := CLIOptions{ToolsDir: toolsModule(t, "v1.2.3"), CacheDir: filepath.Join(t.TempDir(), "cache"), Log: log}
+	opts := Options{ToolsDir: toolsModule(t, "v1.2.3"), CacheDir: filepath.Join(t.TempDir(), "cache"), Log: log}
 
-	path, err := FindOrBuildCLI(t.Context(), opts)
+	path, err := FindOrBuild(t.Context(), cli, opts)
 	require.NoError(t, err)
 	says, err := exec.Command(path).CombinedOutput()
 	require.NoError(t, err)
@@ -118,25 +135,25 @@ func TestCLIIsBuiltOnceAVersion(t *testing.T) {
 	assert.Contains(t, log.String(), "about 4 minutes, once")
 
 	onlyOnPath(t, "nothing", os.Args[0])
-	again, err := FindOrBuildCLI(t.Context(), opts)
+	again, err := FindOrBuild(t.Context(), cli, opts)
 	require.NoError(t, err, "the cache needs no compiler")
 	assert.Equal(t, path, again)
 
 	opts.ToolsDir = toolsModule(t, "v1.2.4")
-	_, err = FindOrBuildCLI(t.Context(), opts)
+	_, err = FindOrBuild(t.Context(), cli, opts)
 	assert.ErrorIs(t, err, exec.ErrNotFound, "another version is not in the cache")
 }
 
-func TestCLIBuildShowsThatItIsAlive(t *testing.T) {
+func TestBuildShowsThatItIsAlive(t *testing.T) {
 	release, counter := filepath.Join(t.TempDir(), "release"), filepath.Join(t.TempDir(), "builds")
 	scriptedGo(t, counter, "echo example.com/package\nwhile ! test -e '"+release+"'; do sleep 0.05; done\n: > $binary\nchmod +x $binary")
 	log := &lockedBuffer{}
-	opts := CLIOptions{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir(), Log: log, report: 5 * time.Millisecond}
+	opts := Options{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir(), Log: log, report: 5 * time.Millisecond}
 
 	results := make(chan error, 2)
 	for range 2 {
 		go func() {
-			_, err := FindOrBuildCLI(t.Context(), opts)
+			_, err := FindOrBuild(t.Context(), cli, opts)
 			results <- err
 		}()
 	}
@@ -150,12 +167,12 @@ func TestCLIBuildShowsThatItIsAlive(t *testing.T) {
 	assert.Equal(t, 1, builds(t, counter), "two that ask at the same moment share a build")
 }
 
-func TestCLIBuildThatFailsLeavesNothing(t *testing.T) {
+func TestBuildThatFailsLeavesNothing(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
 	scriptedGo(t, counter, "echo half > $binary\necho 'undefined: money' >&2\nexit 1")
-	opts := CLIOptions{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir()}
+	opts := Options{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir()}
 	for attempt := 1; attempt <= 2; attempt++ {
-		_, err := FindOrBuildCLI(t.Context(), opts)
+		_, err := FindOrBuild(t.Context(), cli, opts)
 		assert.ErrorContains(t, err, "undefined: money")
 		assert.Equal(t, attempt, builds(t, counter), "a failure is not cached")
 	}
@@ -164,14 +181,14 @@ func TestCLIBuildThatFailsLeavesNothing(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(opts.CacheDir, "temporal-v1.0.0.lock")}, left)
 }
 
-func TestCLIBuildEndsWithItsContext(t *testing.T) {
+func TestBuildEndsWithItsContext(t *testing.T) {
 	counter := filepath.Join(t.TempDir(), "builds")
 	scriptedGo(t, counter, "sleep 3600")
 	ctx, cancel := context.WithCancel(t.Context())
-	opts := CLIOptions{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir()}
+	opts := Options{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir()}
 	result := make(chan error)
 	go func() {
-		_, err := FindOrBuildCLI(ctx, opts)
+		_, err := FindOrBuild(ctx, cli, opts)
 		result <- err
 	}()
 	eventually(t, func() bool {
@@ -182,18 +199,23 @@ func TestCLIBuildEndsWithItsContext(t *testing.T) {
 	assert.ErrorIs(t, <-result, context.Canceled)
 }
 
-func TestCLIVersionMustBePinned(t *testing.T) {
+func TestVersionMustBePinned(t *testing.T) {
 	onlyOnPath(t, "nothing", os.Args[0])
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module tools\n"), 0o644))
-	_, err := FindOrBuildCLI(t.Context(), CLIOptions{ToolsDir: dir, CacheDir: t.TempDir()})
-	assert.ErrorIs(t, err, ErrNoCLIVersion)
+	_, err := FindOrBuild(t.Context(), cli, Options{ToolsDir: dir, CacheDir: t.TempDir()})
+	assert.ErrorIs(t, err, ErrNoVersion)
 }
 
-// The repository's own tools module must be one that cachedPath understands.
-func TestCLIVersionOfThisRepository(t *testing.T) {
-	opts := CLIOptions{ToolsDir: filepath.Join("..", "..", "tools"), CacheDir: t.TempDir()}
-	path, err := opts.cachedPath()
-	require.NoError(t, err)
-	assert.Equal(t, filepath.Join(opts.CacheDir, "temporal-v1.5.1"), path)
+// The repository's own tools module must be one that is understood.
+func TestVersionsOfThisRepository(t *testing.T) {
+	opts := Options{ToolsDir: filepath.Join("..", "..", "tools"), CacheDir: t.TempDir()}
+	for name, tool := range map[string]Tool{
+		"temporal-v1.5.1":  cli,
+		"versitygw-v1.8.0": {Binary: "versitygw", Module: "github.com/versity/versitygw"},
+	} {
+		b, err := newBuilder(tool, opts)
+		require.NoError(t, err)
+		assert.Equal(t, filepath.Join(opts.CacheDir, name), b.target)
+	}
 }
