@@ -184,6 +184,8 @@ type RunRow struct {
 	Detail string    `json:"detail,omitempty"`
 	Start  time.Time `json:"start_time,omitzero"`
 	End    time.Time `json:"end_time,omitzero"` // zero while it runs
+	// Leftovers counts the staged files that the janitor removed before the run, because no attempt could own them.
+	Leftovers int `json:"leftovers,omitempty"`
 }
 
 // Kinds of a run.

@@ -11,7 +11,7 @@ import (
 )
 
 // AddArchives registers the archives of a decompression of its own as pending. One that is registered already stays as it
-// is. An archive without FileID that lies where Talon published a collected file of that size is linked to it.
+// is. An archive without FileID that lies where Talon published a collected file of that size is linked to it, and has its hash.
 func (c *Catalog) AddArchives(ctx context.Context, archives []Archive) error {
 	return c.write(ctx, "add archives", func(tx *sql.Tx) error {
 		for _, a := range archives {
@@ -26,7 +26,8 @@ func (c *Catalog) AddArchives(ctx context.Context, archives []Archive) error {
 func insertArchive(ctx context.Context, tx *sql.Tx, a Archive) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO archives (decompression, run, server, zip_dir, path, size, sha256, unzip_dir,
 		file_id, done, unzip_path, result, reason, detail, host, started_at, ended_at, failed, received, bytes)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6,
+		coalesce(nullif(?7, ''), (SELECT sha256 FROM files WHERE zip_file = ?4 || '/' || ?5 AND bytes = ?6), ''), ?8,
 		coalesce(nullif(?9, 0), (SELECT id FROM files WHERE zip_file = ?4 || '/' || ?5 AND bytes = ?6)),
 		0, '', 0, '', '', '', ?10, ?10, 0, 0, 0)
 		ON CONFLICT (decompression, path) DO NOTHING`,
@@ -48,6 +49,16 @@ func (c *Catalog) PendingArchives(ctx context.Context, decompression string, aft
 		return nil, fmt.Errorf("catalog: pending archives of %s: %w", decompression, err)
 	}
 	return archives, nil
+}
+
+// OpenDecompressions returns the decompressions with an archive that has no outcome yet.
+func (c *Catalog) OpenDecompressions(ctx context.Context) ([]string, error) {
+	open, err := query(ctx, c.reader, func(row scanner) (id string, err error) { return id, row.Scan(&id) },
+		`SELECT DISTINCT decompression FROM archives WHERE done = 0`)
+	if err != nil {
+		return nil, fmt.Errorf("catalog: open decompressions: %w", err)
+	}
+	return open, nil
 }
 
 // Archive returns one archive, or ErrNoRow.

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -169,11 +171,22 @@ func TestOriginsOfADecompressionOfItsOwn(t *testing.T) {
 	replaced, err := c.PendingArchives(ctx, "decompress/later", 0, 1)
 	require.NoError(t, err)
 	assert.Zero(t, replaced[0].FileID, "somebody has put another file in the place of the collected one")
+	assert.Empty(t, replaced[0].SHA256, "whose hash nobody knows")
 	pending, err := c.PendingArchives(ctx, "decompress/own", 0, 2)
 	require.NoError(t, err)
-	require.NoError(t, c.SaveExtraction(ctx, []Extraction{
-		extraction(pending[0].ID, "a"), extraction(pending[1].ID, "foreign"),
-	}))
+	assert.True(t, strings.HasPrefix(pending[0].SHA256, "sha-a.zip"), "that of the collected file: %q", pending[0].SHA256)
+	assert.Empty(t, pending[1].SHA256)
+	open := func() []string {
+		all, err := c.OpenDecompressions(ctx)
+		require.NoError(t, err)
+		assert.Contains(t, all, testDecomp, "that of the collection")
+		return slices.DeleteFunc(all, func(id string) bool { return id == testDecomp })
+	}
+	assert.ElementsMatch(t, []string{"decompress/own", "decompress/later"}, open())
+	require.NoError(t, c.SaveExtraction(ctx, []Extraction{extraction(pending[0].ID, "a")}))
+	assert.ElementsMatch(t, []string{"decompress/own", "decompress/later"}, open())
+	require.NoError(t, c.SaveExtraction(ctx, []Extraction{extraction(pending[1].ID, "foreign")}))
+	assert.Equal(t, []string{"decompress/later"}, open(), "all archives of the other have their outcome")
 	linked, err := c.Origins(ctx, "/out/a/top.txt")
 	require.NoError(t, err)
 	require.Len(t, linked, 1)

@@ -64,8 +64,8 @@ func (c *Catalog) Report(ctx context.Context, run, cursor string, budget int) (R
 }
 
 func readRun(ctx context.Context, q querier, id string) (r RunRow, err error) {
-	err = q.QueryRowContext(ctx, `SELECT id, kind, result, reason, detail, started_at, ended_at FROM runs WHERE id = ?`, id).
-		Scan(&r.ID, &r.Kind, &r.Result, &r.Reason, &r.Detail, instant{&r.Start}, instant{&r.End})
+	err = q.QueryRowContext(ctx, `SELECT id, kind, result, reason, detail, started_at, ended_at, leftovers FROM runs WHERE id = ?`, id).
+		Scan(&r.ID, &r.Kind, &r.Result, &r.Reason, &r.Detail, instant{&r.Start}, instant{&r.End}, &r.Leftovers)
 	return r, err
 }
 

@@ -5,13 +5,21 @@ import (
 	"database/sql"
 )
 
-// SaveRun writes or replaces the outcome of a run.
+// SaveRun writes or replaces the outcome of a run, but for its leftovers.
 func (c *Catalog) SaveRun(ctx context.Context, r RunRow) error {
 	return c.write(ctx, "save run "+r.ID, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO runs (id, kind, result, reason, detail, started_at, ended_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.ExecContext(ctx, `INSERT INTO runs (id, kind, result, reason, detail, started_at, ended_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, result = excluded.result,
+			reason = excluded.reason, detail = excluded.detail, started_at = excluded.started_at, ended_at = excluded.ended_at`,
 			r.ID, r.Kind, r.Result, r.Reason, clip(r.Detail, maxDetail), nanos(r.Start), nanos(r.End))
 		return err
+	})
+}
+
+// AddLeftovers adds to the staged files that were removed before a run. Unlike all else it is not to be repeated: each call counts.
+func (c *Catalog) AddLeftovers(ctx context.Context, run string, files int) error {
+	return c.write(ctx, "leftovers of "+run, func(tx *sql.Tx) error {
+		return updateOne(ctx, tx, `UPDATE runs SET leftovers = leftovers + ? WHERE id = ?`, files, run)
 	})
 }
 

@@ -12,24 +12,24 @@ import (
 
 // HoldStagedDir makes a directory in the stage that belongs to this process until release removes it, or until the process
 // ends. It returns the absolute path.
-func (w *Warehouse) HoldStagedDir(rel string) (dir string, release func() error, err error) {
-	if dir, err = w.MakeStagedDir(rel); err != nil {
+func (s *Stage) HoldStagedDir(rel string) (dir string, release func() error, err error) {
+	if dir, err = s.MakeStagedDir(rel); err != nil {
 		return "", nil, err
 	}
-	lock, err := w.lockStaged(rel)
+	lock, err := s.lockStaged(rel)
 	if err != nil {
 		return "", nil, fmt.Errorf("warehouse: hold: %w", err)
 	}
 	return dir, func() error {
-		_, err := w.RemoveStaged(rel)
+		_, err := s.RemoveStaged(rel)
 		return errors.Join(err, lock.Close())
 	}, nil
 }
 
 // RemoveAbandoned removes from a directory of the stage what HoldStagedDir made under names with the prefix, and the process
 // that held it has ended on this host. It counts the files.
-func (w *Warehouse) RemoveAbandoned(dir, prefix string) (files int, err error) {
-	names, err := list(w.stage, dir)
+func (s *Stage) RemoveAbandoned(dir, prefix string) (files int, err error) {
+	names, err := list(s.stage, dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
@@ -37,11 +37,11 @@ func (w *Warehouse) RemoveAbandoned(dir, prefix string) (files int, err error) {
 		if !strings.HasPrefix(name, prefix) {
 			continue
 		}
-		lock, lockErr := w.lockStaged(path.Join(dir, name))
+		lock, lockErr := s.lockStaged(path.Join(dir, name))
 		if lockErr != nil {
 			continue // it is held, or gone, or locks are not to be had here: the janitor takes it one day
 		}
-		count, removeErr := w.RemoveStaged(path.Join(dir, name))
+		count, removeErr := s.RemoveStaged(path.Join(dir, name))
 		files += count
 		err = errors.Join(err, removeErr, lock.Close())
 	}
@@ -49,8 +49,8 @@ func (w *Warehouse) RemoveAbandoned(dir, prefix string) (files int, err error) {
 }
 
 // lockStaged locks a directory of the stage until the file is closed. It never waits.
-func (w *Warehouse) lockStaged(rel string) (*os.File, error) {
-	file, err := w.stage.Open(rel)
+func (s *Stage) lockStaged(rel string) (*os.File, error) {
+	file, err := s.stage.Open(rel)
 	if err != nil {
 		return nil, err
 	}

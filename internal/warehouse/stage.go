@@ -41,32 +41,32 @@ type Mark struct {
 
 // CreateStaged creates a file below the stage, and the directories above it. A file of that name must not exist:
 // fs.ErrExist.
-func (w *Warehouse) CreateStaged(rel string) (*StagedFile, error) {
+func (s *Stage) CreateStaged(rel string) (*StagedFile, error) {
 	if err := local(rel); err != nil {
 		return nil, fmt.Errorf("warehouse: stage: %w", err)
 	}
-	file, err := w.createFile(rel)
+	file, err := s.createFile(rel)
 	if errors.Is(err, fs.ErrNotExist) { // the janitor has just removed the empty directory
-		file, err = w.createFile(rel)
+		file, err = s.createFile(rel)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("warehouse: stage: %w", err)
 	}
-	return &StagedFile{stage: w.stage, name: rel, file: file, hash: sha256.New()}, nil
+	return &StagedFile{stage: s.stage, name: rel, file: file, hash: sha256.New()}, nil
 }
 
-func (w *Warehouse) createFile(rel string) (*os.File, error) {
-	if err := w.stage.MkdirAll(path.Dir(rel), dirMode); err != nil {
+func (s *Stage) createFile(rel string) (*os.File, error) {
+	if err := s.stage.MkdirAll(path.Dir(rel), dirMode); err != nil {
 		return nil, err
 	}
-	return w.stage.OpenFile(rel, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	return s.stage.OpenFile(rel, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 }
 
 // ContinueStaged is CreateStaged with what another attempt had staged by its mark. The bytes are copied, since that attempt may
 // still be writing, and read anew: after a crash of the host a file may be shorter than it was, or hold zeros. ErrLost: they are
 // not those of the mark.
-func (w *Warehouse) ContinueStaged(rel string, from Mark) (*StagedFile, error) {
-	staged, err := w.CreateStaged(rel)
+func (s *Stage) ContinueStaged(rel string, from Mark) (*StagedFile, error) {
+	staged, err := s.CreateStaged(rel)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +138,14 @@ func (f *StagedFile) Keep() error {
 	return nil
 }
 
+// SetTime sets when the file was modified, according to where it comes from. Nothing may be written after it.
+func (f *StagedFile) SetTime(modified time.Time) error {
+	if err := f.stage.Chtimes(f.name, modified, modified); err != nil {
+		return fmt.Errorf("warehouse: stage: %w", err)
+	}
+	return nil
+}
+
 // Close ends the file and tells what was written. It is not durable before Warehouse.Sync.
 func (f *StagedFile) Close() (Identity, error) {
 	if err := f.Keep(); err != nil {
@@ -163,18 +171,18 @@ func (f *StagedFile) Discard() error {
 }
 
 // RemoveStaged removes what is staged under a name, with all below it, and counts the files. Nothing there is no error.
-func (w *Warehouse) RemoveStaged(rel string) (files int, err error) {
+func (s *Stage) RemoveStaged(rel string) (files int, err error) {
 	if err := local(rel); err != nil {
 		return 0, fmt.Errorf("warehouse: remove: %w", err)
 	}
-	err = walk(w.stage, rel, func(_ string, info fs.FileInfo) error {
+	err = walk(s.stage, rel, func(_ string, info fs.FileInfo) error {
 		if !info.IsDir() {
 			files++
 		}
 		return nil
 	})
 	if err == nil {
-		err = w.stage.RemoveAll(rel)
+		err = s.stage.RemoveAll(rel)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("warehouse: remove: %w", err)

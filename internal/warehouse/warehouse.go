@@ -39,8 +39,8 @@ var (
 
 // Warehouse is an open warehouse. It is safe for concurrent use.
 type Warehouse struct {
+	*Stage
 	root   string
-	stage  *os.Root
 	opened time.Time
 	sync   groupSync
 }
@@ -61,11 +61,11 @@ func Open(root string) (*Warehouse, error) {
 	if err := Check(root); err != nil {
 		return nil, err
 	}
-	if w.stage, err = os.OpenRoot(w.StageDir()); err != nil {
-		return nil, fmt.Errorf("warehouse: %w", err)
+	if w.Stage, err = OpenStage(w.StageDir()); err != nil {
+		return nil, err
 	}
 	if err := w.sync.open(w.StageDir()); err != nil {
-		return nil, errors.Join(fmt.Errorf("warehouse: %w", err), w.stage.Close())
+		return nil, errors.Join(fmt.Errorf("warehouse: %w", err), w.Stage.Close())
 	}
 	return w, nil
 }
@@ -85,7 +85,7 @@ func Check(root string) error {
 
 // Close releases the warehouse's directories. Nothing may be under way.
 func (w *Warehouse) Close() error {
-	return errors.Join(w.sync.close(), w.stage.Close())
+	return errors.Join(w.sync.close(), w.Stage.Close())
 }
 
 // ZipDir is the absolute path of the directory of collected files.
@@ -103,6 +103,32 @@ func (w *Warehouse) StateDir() string { return filepath.Join(w.root, "state") }
 func (w *Warehouse) dirs() []string {
 	return []string{w.StageDir(), w.ZipDir(), w.UnzipDir(), w.StateDir()}
 }
+
+// Stage is a directory of work in progress: that of a warehouse, or one by itself, on a host without one. It is safe for
+// concurrent use.
+type Stage struct {
+	dir   string
+	stage *os.Root
+}
+
+// OpenStage opens a directory for work in progress, and creates it if need be.
+func OpenStage(dir string) (*Stage, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("warehouse: %w", err)
+	}
+	if err := makeDir(dir); err != nil {
+		return nil, fmt.Errorf("warehouse: %w", err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("warehouse: %w", err)
+	}
+	return &Stage{dir: dir, stage: root}, nil
+}
+
+// Close releases the directory. Nothing may be under way.
+func (s *Stage) Close() error { return s.stage.Close() }
 
 // FreeBytes is the space that is left for unprivileged users on the warehouse's file system.
 func (w *Warehouse) FreeBytes() (int64, error) {
