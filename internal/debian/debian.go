@@ -91,7 +91,7 @@ func (i *Installation) Versions() string {
 // them.
 func (i *Installation) Environ() []string {
 	var dirs []string
-	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*"} {
+	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*", "usr/lib"} { // GNUstep's are in the last
 		found, err := filepath.Glob(i.Path(pattern))
 		if err == nil { // the pattern is right
 			dirs = append(dirs, found...)
