@@ -2,6 +2,10 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 
 	"talon/internal/toolbuild"
 )
@@ -21,4 +25,26 @@ type FindOptions = toolbuild.Options
 // the cache, which is built first if need be; see toolbuild.FindOrBuild.
 func FindOrBuild(ctx context.Context, opts FindOptions) (string, error) {
 	return toolbuild.FindOrBuild(ctx, versitygw, opts)
+}
+
+// FindProgram returns the path of versitygw without ever building it: the one that TALON_GATEWAY_PROGRAM names, else one beside this
+// program, else `versitygw` on PATH.
+func FindProgram() (string, error) {
+	if named := os.Getenv(ProgramEnv); named != "" {
+		path, err := exec.LookPath(named)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", ProgramEnv, err)
+		}
+		return path, nil
+	}
+	if self, err := os.Executable(); err == nil {
+		if path, err := exec.LookPath(filepath.Join(filepath.Dir(self), versitygw.Binary)); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(versitygw.Binary)
+	if err != nil {
+		return "", fmt.Errorf("versitygw is neither beside this program nor on PATH: name it with --program: %w", err)
+	}
+	return path, nil
 }
