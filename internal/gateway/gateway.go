@@ -23,6 +23,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,10 +60,10 @@ type Options struct {
 
 // Gateway is a gateway that runs or has run. Its methods may be called from several goroutines.
 type Gateway struct {
-	opts Options
+	opts    Options
+	address atomic.Value // string; chosen by the first start and kept by the others
 
 	mu      sync.Mutex // one starts or stops at a time
-	address string     // chosen by the first start and kept by the others
 	session *session   // nil: stopped
 }
 
@@ -77,7 +78,8 @@ func Start(ctx context.Context, opts Options) (*Gateway, error) {
 	if err := opts.Check(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	g := &Gateway{opts: opts, address: opts.Listen}
+	g := &Gateway{opts: opts}
+	g.address.Store(opts.Listen)
 	return g, g.Restart(ctx)
 }
 
@@ -118,11 +120,12 @@ func (g *Gateway) Restart(ctx context.Context) error {
 	if err := g.end((*session).stop); err != nil {
 		return err
 	}
-	s, err := startSession(ctx, g.opts, g.address)
+	s, err := startSession(ctx, g.opts, g.address.Load().(string))
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	g.session, g.address = s, s.listener.Addr().String()
+	g.session = s
+	g.address.Store(s.listener.Addr().String())
 	return nil
 }
 
@@ -164,12 +167,10 @@ func (g *Gateway) KillServer() error {
 
 // URL is where clients reach the gateway, such as https://127.0.0.1:20123. It stays the same after Restart.
 func (g *Gateway) URL() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.opts.Cert == "" {
-		return "http://" + g.address
+		return "http://" + g.address.Load().(string)
 	}
-	return "https://" + g.address
+	return "https://" + g.address.Load().(string)
 }
 
 // Wait blocks until ctx ends, which is no error, or until the gateway cannot accept connections any more.

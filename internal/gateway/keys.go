@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -39,8 +40,11 @@ func readKey(path string) (key, error) {
 	defer file.Close() //nolint:errcheck // nothing was written
 	text := make([]byte, maxKeyFile)
 	n, err := file.Read(text)
-	if err != nil && n == 0 {
+	if errors.Is(err, io.EOF) {
 		return key{}, fmt.Errorf("%s: %w: it is empty", path, ErrBadKey)
+	}
+	if err != nil {
+		return key{}, err
 	}
 	access, secret, found := strings.Cut(strings.TrimSpace(string(text[:n])), ":")
 	switch {
