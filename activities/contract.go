@@ -45,6 +45,8 @@ type Plan struct {
 	Window   int             `json:"window"`   // server children in flight
 	Deadline time.Duration   `json:"deadline"` // of the collect run
 	Settings ServerSettings  `json:"settings"`
+	// Leftovers counts the staged files that the janitor removed before the run, because no attempt can own them.
+	Leftovers int `json:"leftovers,omitempty"`
 }
 
 // PlannedServer is one server of a plan.

@@ -2,28 +2,22 @@ package activities
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"talon/config"
 	"talon/internal/archive"
-	"talon/internal/warehouse"
 )
 
 // Eagle holds the activities of the extracting role. It knows no FTP server and no catalog.
 type Eagle struct {
 	Config    *config.Config // with resolved archive passwords
-	Warehouse *warehouse.Warehouse
+	Exchange  Exchange
 	Extractor Extractor
 	Host      string // shown as the host of an archive's result
 	Boot      string
@@ -34,23 +28,12 @@ type Extractor interface {
 	Extract(ctx context.Context, request archive.Request) (archive.Report, error)
 }
 
-// EagleScratch holds a directory in the stage for what an eagle's extractor has in hand; release removes it. What eagles of this host that
-// died have left there goes first; what those of other hosts have left the janitor removes when it is old enough.
-func EagleScratch(house *warehouse.Warehouse, host string) (dir string, release func() error, err error) {
-	const stage = "eagle"
-	prefix := slug(host) + "-"
-	if _, err := house.RemoveAbandoned(stage, prefix); err != nil {
-		return "", nil, err
-	}
-	return house.HoldStagedDir(path.Join(stage, prefix+rand.Text()[:10]))
-}
-
-// ExtractArchives extracts a batch into the stage, one delivery per archive, below a prefix of this attempt alone. What an earlier attempt had
+// ExtractArchives extracts a batch, one delivery per archive, under a name of this attempt alone. What an earlier attempt had
 // finished is taken over from its checkpoint when it is still there. What is wrong with an archive's contents is data in its delivery; an error
 // is returned only where another attempt may help.
 func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliveries, error) {
 	checkpoint := lastCheckpoint(ctx)
-	beat := startProgress(ctx, Checkpoint{Delivered: e.stillThere(checkpoint.Delivered)})
+	beat := startProgress(ctx, Checkpoint{Delivered: e.stillThere(ctx, checkpoint.Delivered)})
 	defer beat.stop()
 	finished := make(map[int64]Delivery)
 	for _, delivery := range beat.snapshot().Delivered {
@@ -86,63 +69,48 @@ func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliverie
 	return Deliveries{Archives: deliveries}, nil
 }
 
-// stillThere keeps the deliveries of an earlier attempt whose manifests are unharmed: a checkpoint is a hint, the stage is the truth.
-func (e *Eagle) stillThere(delivered []Delivery) []Delivery {
+// stillThere keeps the deliveries of an earlier attempt that are unharmed.
+func (e *Eagle) stillThere(ctx context.Context, delivered []Delivery) []Delivery {
 	var kept []Delivery
 	for _, d := range delivered {
-		content, err := e.Warehouse.ReadStaged(path.Join(d.Dir, deliveredManifest), maxManifest)
-		if d.Dir != "" && err == nil && hashOf(content) == d.Manifest {
+		if e.Exchange.Holds(ctx, d) {
 			kept = append(kept, d)
 		}
 	}
 	return kept
 }
 
-// deliver extracts one archive into the stage, its manifest last.
-func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, beat *progress) (Delivery, error) {
-	delivery := Delivery{ID: ref.ID, Host: e.Host, Boot: e.Boot, Start: time.Now()}
-	file := filepath.Join(in.ZipDir, filepath.FromSlash(ref.Path))
-	if _, err := os.Stat(in.ZipDir); err != nil { // not mounted on this host: nothing is known of the archive
-		return delivery, fmt.Errorf("%w: %w", archive.ErrSource, err)
-	}
-	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-		delivery.Reason, delivery.Detail = reasonMissing, "the archive is no longer in the zip warehouse"
+// deliver extracts one archive and hands over what was in it.
+func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, beat *progress) (delivery Delivery, err error) {
+	delivery = Delivery{ID: ref.ID, Host: e.Host, Boot: e.Boot, Start: time.Now()}
+	fetched, err := e.Exchange.Fetch(ctx, in, ref, beat.bytes)
+	switch {
+	case errors.Is(err, errGone):
+		delivery.Reason, delivery.Detail = reasonMissing, err.Error()
 		return delivery, nil
+	case errors.Is(err, errOutOfReach):
+		delivery.Reason, delivery.Detail = reasonOutOfReach, err.Error()
+		return delivery, nil
+	case err != nil:
+		return delivery, fmt.Errorf("fetch %s: %w", ref.Path, err)
 	}
-	delivery.Dir = path.Join(decompressionStage(in.Decompression), attemptName(ctx, ref.ID))
-	dest, err := e.Warehouse.MakeStagedDir(path.Join(delivery.Dir, deliveredTree))
+	defer func() { err = errors.Join(err, fetched.Release()) }()
+	parcel, err := e.Exchange.Prepare(in.Decompression, attemptName(ctx, ref.ID))
 	if err != nil {
 		return delivery, err
 	}
+	defer func() { err = errors.Join(err, parcel.Discard()) }()
 	report, err := e.Extractor.Extract(ctx, archive.Request{
-		Archive: file, Name: ref.Path, Dest: dest, Limits: EngineLimits(e.Config.Extract.Limits), Passwords: e.passwords(ref),
+		Archive: fetched.Archive, Name: ref.Path, Dest: parcel.Dir(), Limits: EngineLimits(e.Config.Extract.Limits), Passwords: e.passwords(ref),
 		Encodings: e.Config.Extract.Encodings, Progress: beat.bytes,
 	})
 	if err != nil {
-		_, removeErr := e.Warehouse.RemoveStaged(delivery.Dir)
-		return delivery, errors.Join(fmt.Errorf("extract %s: %w", ref.Path, err), removeErr)
+		return delivery, fmt.Errorf("extract %s: %w", ref.Path, err)
 	}
-	delivery.Manifest, err = e.writeManifest(delivery.Dir, report)
-	return delivery, err
-}
-
-// reasonMissing: the archive vanished between collection and extraction.
-const reasonMissing = "archive_missing"
-
-func (e *Eagle) writeManifest(dir string, report archive.Report) (sum string, err error) {
-	content, err := json.Marshal(report)
-	if err != nil {
-		return "", err
+	if err := parcel.Deliver(ctx, report, &delivery, beat.bytes); err != nil {
+		return delivery, fmt.Errorf("deliver %s: %w", ref.Path, err)
 	}
-	file, err := e.Warehouse.CreateStaged(path.Join(dir, deliveredManifest))
-	if err != nil {
-		return "", err
-	}
-	if _, err := file.Write(content); err != nil {
-		return "", errors.Join(err, file.Discard())
-	}
-	written, err := file.Close()
-	return written.SHA256, err
+	return delivery, nil
 }
 
 func hashOf(content []byte) string {

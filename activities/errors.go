@@ -14,6 +14,7 @@ import (
 
 	"talon/internal/archive"
 	"talon/internal/ftpclient"
+	"talon/internal/objectstore"
 	"talon/internal/warehouse"
 )
 
@@ -46,6 +47,13 @@ const (
 	SyncFailed        = "SyncFailed"
 	ArchiveUnreadable = "ArchiveUnreadable"
 	StageUnwritable   = "StageUnwritable"
+	StoreUnreachable  = "StoreUnreachable"
+	StoreUntrusted    = "StoreUntrusted"
+	StoreRefused      = "StoreRefused"
+	StoreFull         = "StoreFull"
+	StoreDamages      = "StoreDamages"
+	// TooMuchForFirstTry: an ordinary activity does it.
+	TooMuchForFirstTry = "TooMuchForFirstTry"
 )
 
 // class is how one kind of engine error appears in Temporal.
@@ -58,6 +66,15 @@ type class struct {
 
 // classes is the whole error table; the first match wins.
 var classes = []class{
+	// Outages: the workflow shows them and waits, which attempts would not.
+	{sentinel: objectstore.ErrUnavailable, name: StoreUnreachable, final: true},
+	{sentinel: objectstore.ErrUntrusted, name: StoreUntrusted, final: true},
+	{sentinel: objectstore.ErrRefused, name: StoreRefused, final: true},
+	{sentinel: objectstore.ErrNoBucket, name: StoreRefused, final: true},
+	{sentinel: objectstore.ErrRejected, name: StoreRefused, final: true},
+	{sentinel: objectstore.ErrExists, name: StoreRefused, final: true},
+	{sentinel: objectstore.ErrFull, name: StoreFull, final: true},
+	{sentinel: objectstore.ErrDamaged, name: StoreDamages},
 	{sentinel: syscall.ENOSPC, name: DiskFull, delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: DiskFull, delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: LoginRefused, final: true}, // a second try hammers the account
@@ -166,6 +183,14 @@ func namedError(err error) *temporal.ApplicationError {
 func IsFinal(err error) bool {
 	var application *temporal.ApplicationError
 	return errors.As(err, &application) && application.NonRetryable()
+}
+
+// IsOutage reports that err came from an eagle that could not get at tiger's directories: the archive is not to blame, and any number of
+// archives would meet the same.
+func IsOutage(err error) bool {
+	var application *temporal.ApplicationError
+	outages := []string{StoreUnreachable, StoreUntrusted, StoreRefused, StoreFull}
+	return errors.As(err, &application) && slices.Contains(outages, application.Type())
 }
 
 // IsServerGone reports that err speaks of the whole server, not of one file, so that its other files need not be tried.

@@ -22,6 +22,7 @@ import (
 
 	"talon/internal/archive"
 	"talon/internal/ftpclient"
+	"talon/internal/objectstore"
 	"talon/internal/warehouse"
 )
 
@@ -33,6 +34,7 @@ type classified struct {
 	final    bool
 	delay    time.Duration
 	gone     bool // the whole server
+	outage   bool // of what is between eagle and tiger
 }
 
 var errorTable = []classified{
@@ -60,6 +62,14 @@ var errorTable = []classified{
 	{sentinel: warehouse.ErrSync, name: "SyncFailed", reason: "sync_failed", final: true},
 	{sentinel: archive.ErrSource, name: "ArchiveUnreadable", reason: "archive_unreadable"},
 	{sentinel: archive.ErrDestination, name: "StageUnwritable", reason: "stage_unwritable"},
+	{sentinel: objectstore.ErrUnavailable, name: "StoreUnreachable", reason: "store_unreachable", final: true, outage: true},
+	{sentinel: objectstore.ErrUntrusted, name: "StoreUntrusted", reason: "store_untrusted", final: true, outage: true},
+	{sentinel: objectstore.ErrRefused, name: "StoreRefused", reason: "store_refused", final: true, outage: true},
+	{sentinel: objectstore.ErrNoBucket, name: "StoreRefused", reason: "store_refused", final: true, outage: true},
+	{sentinel: objectstore.ErrRejected, name: "StoreRefused", reason: "store_refused", final: true, outage: true},
+	{sentinel: objectstore.ErrExists, name: "StoreRefused", reason: "store_refused", final: true, outage: true},
+	{sentinel: objectstore.ErrFull, name: "StoreFull", reason: "store_full", final: true, outage: true},
+	{sentinel: objectstore.ErrDamaged, name: "StoreDamages", reason: "store_damages"},
 }
 
 // asSeenByWorkflow takes an activity's error through the failure converter, within what the server wraps around it.
@@ -91,6 +101,7 @@ func TestClassify(t *testing.T) {
 			assert.Contains(t, detail, "RETR a.zip")
 			assert.Equal(t, want.final, IsFinal(seen))
 			assert.Equal(t, want.gone, IsServerGone(seen))
+			assert.Equal(t, want.outage, IsOutage(seen))
 		})
 	}
 }

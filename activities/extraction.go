@@ -18,6 +18,7 @@ type ExtractionPlan struct {
 	Batches []Batch `json:"batches,omitempty"`
 	Next    int64   `json:"next,omitempty"`  // After of the next page; 0 when this is the last
 	Total   int     `json:"total,omitempty"` // archives of the whole decompression
+	ZipKey  string  `json:"zip_key,omitempty"`
 	// Deadline and SearchAttributes are the settings of a decompression of its own.
 	Deadline         time.Duration `json:"deadline,omitempty"`
 	SearchAttributes bool          `json:"search_attributes,omitempty"`
@@ -48,8 +49,17 @@ func (b Batch) Singles() []Batch {
 
 // ArchiveRef names an archive in the zip directory.
 type ArchiveRef struct {
-	ID   int64  `json:"id"`   // row in the catalog
-	Path string `json:"path"` // relative to the zip directory, valid UTF-8
+	ID     int64  `json:"id"`   // row in the catalog
+	Path   string `json:"path"` // relative to the zip directory, valid UTF-8
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256,omitempty"` // of what was collected; "": unknown
+	// Volumes are the further files of a set that Path stands for, in the same directory, for an eagle that cannot look there.
+	Volumes []VolumeRef `json:"volumes,omitempty"`
+}
+
+// VolumeRef names a file beside an archive.
+type VolumeRef struct {
+	Name string `json:"name"`
 	Size int64  `json:"size"`
 }
 
@@ -57,15 +67,20 @@ type ArchiveRef struct {
 type ExtractInput struct {
 	Decompression string `json:"decompression"`
 	ZipDir        string `json:"zip_dir"`
-	Batch         Batch  `json:"batch"`
+	// ZipKey is the place of ZipDir in the zip warehouse, "." for the warehouse itself: what an eagle without tiger's disk finds it under.
+	// It is empty for a directory outside of it, which such an eagle cannot reach.
+	ZipKey string `json:"zip_key,omitempty"`
+	Batch  Batch  `json:"batch"`
 }
 
-// Delivery is one extracted archive in the stage: the files in Dir/tree, the engine's report in Dir/manifest.json. An archive
-// that could not even be read has a Reason and no Dir.
+// Delivery is one extracted archive: in the stage, with the files in Dir/tree and the engine's report in Dir/manifest.json, or as
+// a Bundle of both. An archive that could not even be read has a Reason and neither.
 type Delivery struct {
 	ID       int64     `json:"id"`
 	Dir      string    `json:"dir,omitempty"`      // relative to the stage
+	Bundle   string    `json:"bundle,omitempty"`   // relative to the stage's bundles: the object's key
 	Manifest string    `json:"manifest,omitempty"` // SHA-256 of manifest.json
+	Bytes    int64     `json:"bytes,omitempty"`    // what the files hold, as eagle says
 	Reason   string    `json:"reason,omitempty"`
 	Detail   string    `json:"detail,omitempty"`
 	Host     string    `json:"host"`

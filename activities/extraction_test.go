@@ -24,7 +24,7 @@ import (
 // extract has a batch delivered by eagle.
 func (s *site) extract(decompression, dir string, batch Batch) Deliveries {
 	s.t.Helper()
-	return do(s, s.eagle.ExtractArchives, ExtractInput{Decompression: decompression, ZipDir: dir, Batch: batch})
+	return do(s, s.eagle.ExtractArchives, ExtractInput{Decompression: decompression, ZipDir: dir, ZipKey: s.tiger.zipKey(dir), Batch: batch})
 }
 
 // sealInput hands deliveries to tiger.
@@ -254,7 +254,7 @@ func TestExtractArchivesOneInTrouble(t *testing.T) {
 // TestExtractArchivesInChildren: as a worker does it, with hostile archives among the good ones.
 func TestExtractArchivesInChildren(t *testing.T) {
 	s := newSite(t, "", "extract: {limits: {memory_bytes: 256MiB}}")
-	staged, release, err := EagleScratch(s.eagle.Warehouse, "eagle-1")
+	staged, release, err := EagleScratch(s.tiger.Warehouse.Stage, "eagle-1")
 	require.NoError(t, err)
 	defer func() { assert.NoError(t, release()) }()
 	pool, err := sandbox.NewPool(sandbox.Options{Scratch: staged, Children: 2, Log: slog.New(slog.DiscardHandler)})
@@ -279,9 +279,9 @@ func TestEagleScratchIsSwept(t *testing.T) {
 		return filepath.Join(house.StageDir(), "eagle", name)
 	}
 	ours, theirs := left(slug("host/with a slash")+"-2"), left("elsewhere-1")
-	first, releaseFirst, err := EagleScratch(house, "host/with a slash")
+	first, releaseFirst, err := EagleScratch(house.Stage, "host/with a slash")
 	require.NoError(t, err)
-	second, releaseSecond, err := EagleScratch(house, "host/with a slash")
+	second, releaseSecond, err := EagleScratch(house.Stage, "host/with a slash")
 	require.NoError(t, err)
 	assert.NotEqual(t, first, second)
 	assert.DirExists(t, first, "its eagle lives")
@@ -317,7 +317,9 @@ func (s *site) publishTree(in SealInput) {
 	visible, err := s.tiger.Warehouse.Visible(in.UnzipDir)
 	require.NoError(s.t, err)
 	defer visible.Close()
-	_, err = s.tiger.seal(s.t.Context(), in, in.Deliveries[0], visible.NewPublication())
+	received, err := s.tiger.receive(s.t.Context(), in, in.Deliveries[0], func(int64) {})
+	require.NoError(s.t, err)
+	_, err = s.tiger.seal(s.t.Context(), in, in.Deliveries[0], received, visible.NewPublication())
 	require.NoError(s.t, err)
 	require.NotEmpty(s.t, s.unzip())
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 
 	"talon/internal/archive"
 	"talon/internal/catalog"
@@ -31,25 +33,84 @@ func (t *Tiger) PlanExtraction(ctx context.Context, in ExtractionInput) (Extract
 	if err != nil {
 		return plan, Classify(err)
 	}
-	if fitting := firstPage(archives); fitting < len(archives) {
-		archives = archives[:fitting]
-		plan.Next = archives[fitting-1].ID
+	refs, err := refsOf(archives)
+	if err != nil {
+		return plan, Classify(err)
 	}
-	plan.Batches = t.batches(archives)
+	if fitting := firstPage(refs); fitting < len(refs) {
+		refs = refs[:fitting]
+		plan.Next = refs[fitting-1].ID
+	}
+	plan.Batches = t.batches(refs)
+	plan.ZipKey = t.zipKey(in.ZipDir)
 	plan.Total, _, _, _, _, err = t.Catalog.DecompressionTotals(ctx, in.Decompression)
 	return plan, Classify(err)
 }
 
 // firstPage returns how many of the archives fit into a page, at least one if there is one.
-func firstPage(archives []catalog.Archive) int {
+func firstPage(archives []ArchiveRef) int {
 	names := 0
 	for i, a := range archives {
 		names += len(a.Path)
+		for _, volume := range a.Volumes {
+			names += len(volume.Name)
+		}
 		if i == planArchives || i > 0 && names > pageNameBytes {
 			return i
 		}
 	}
 	return len(archives)
+}
+
+func refsOf(archives []catalog.Archive) (refs []ArchiveRef, err error) {
+	for _, a := range archives {
+		ref, err := refOf(a)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, ref)
+	}
+	return refs, nil
+}
+
+// refOf is what eagle needs to know of an archive, with the volumes of its set if it stands for one.
+func refOf(a catalog.Archive) (ArchiveRef, error) {
+	ref := ArchiveRef{ID: a.ID, Path: a.Path, Size: a.Size, SHA256: a.SHA256}
+	volumes, err := archive.Volumes(filepath.Join(a.ZipDir, filepath.FromSlash(a.Path)))
+	if errors.Is(err, fs.ErrNotExist) { // eagle reports it
+		return ref, nil
+	}
+	if err != nil {
+		return ref, err
+	}
+	for _, volume := range volumes {
+		name := filepath.Base(volume)
+		if name == path.Base(a.Path) || !utf8.ValidString(name) { // no payload can carry it
+			continue
+		}
+		info, err := os.Stat(volume)
+		if err != nil {
+			return ref, err
+		}
+		ref.Volumes = append(ref.Volumes, VolumeRef{Name: name, Size: info.Size()})
+	}
+	return ref, nil
+}
+
+// zipKey is the place of a directory in the zip warehouse, "" for one outside of it.
+func (t *Tiger) zipKey(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	root, err := filepath.EvalSymlinks(t.Warehouse.ZipDir())
+	if err != nil {
+		return ""
+	}
+	key, err := filepath.Rel(root, dir)
+	if err != nil || !filepath.IsLocal(key) {
+		return ""
+	}
+	return filepath.ToSlash(key)
 }
 
 func (t *Tiger) beginDecompression(ctx context.Context, in ExtractionInput) error {
@@ -115,7 +176,7 @@ func inspect(file string) (candidate bool, size int64, err error) {
 }
 
 // batches groups archives for eagle: small ones travel together, a large one alone.
-func (t *Tiger) batches(archives []catalog.Archive) []Batch {
+func (t *Tiger) batches(archives []ArchiveRef) []Batch {
 	var batches []Batch
 	var current Batch
 	limit := int64(t.Config.Extract.BatchBytes)
@@ -125,7 +186,7 @@ func (t *Tiger) batches(archives []catalog.Archive) []Batch {
 			batches = append(batches, current)
 			current = Batch{}
 		}
-		current.Archives = append(current.Archives, ArchiveRef{ID: a.ID, Path: a.Path, Size: a.Size})
+		current.Archives = append(current.Archives, a)
 	}
 	if len(current.Archives) > 0 {
 		batches = append(batches, current)
@@ -135,8 +196,10 @@ func (t *Tiger) batches(archives []catalog.Archive) []Batch {
 
 // CloseDecompression removes the decompression's stage and, for one of its own, writes the run's outcome.
 func (t *Tiger) CloseDecompression(ctx context.Context, in CloseDecompressionInput) error {
-	if _, err := t.Warehouse.RemoveStaged(decompressionStage(in.Decompression)); err != nil {
-		return Classify(err)
+	for _, dir := range []string{decompressionStage(in.Decompression), path.Join(bundleStage, bundleKey(in.Decompression))} {
+		if _, err := t.Warehouse.RemoveStaged(dir); err != nil {
+			return Classify(err)
+		}
 	}
 	if !in.Own {
 		return nil

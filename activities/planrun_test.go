@@ -2,7 +2,9 @@ package activities
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/config"
+	"talon/internal/catalog"
 )
 
 // addServers adds further servers, which nobody connects to.
@@ -128,8 +131,29 @@ func TestPlanRunKeepsWhatRunningAttemptsStaged(t *testing.T) {
 		_, err = file.Close()
 		require.NoError(t, err)
 	}
-	do(s, s.tiger.PlanRun, PlanInput{Run: run1})
+	waiting := catalog.Archive{Decompression: "decompress/sunday", ZipDir: "/zip", Path: "a.zip", UnzipDir: "/unzip"}
+	require.NoError(t, s.tiger.Catalog.AddArchives(t.Context(), []catalog.Archive{waiting}))
+	assert.Zero(t, do(s, s.tiger.PlanRun, PlanInput{Run: run1}).Leftovers)
 	assert.Len(t, s.stage(), 2)
+}
+
+// TestPlanRunRemovesWhatFinishedDecompressionsStaged: it comes of attempts that were given up and did not know.
+func TestPlanRunRemovesWhatFinishedDecompressionsStaged(t *testing.T) {
+	s := newSite(t, "", "")
+	gateways := path.Join(bundleStage, ".gateway", "upload")
+	for _, name := range []string{
+		decompressionStage("decompress/sunday") + "/1-1-B/tree/x", path.Join(bundleStage, newBundle("decompress/sunday", "1-2-C")), gateways,
+	} {
+		file, err := s.tiger.Warehouse.CreateStaged(name)
+		require.NoError(t, err)
+		_, err = file.Close()
+		require.NoError(t, err)
+	}
+	assert.Equal(t, 2, do(s, s.tiger.PlanRun, PlanInput{Run: run1}).Leftovers)
+	assert.Zero(t, do(s, s.tiger.PlanRun, PlanInput{Run: run1}).Leftovers, "the answer of the first attempt got lost")
+	conclude(s, s.tiger.CloseRun, CloseRunInput{Run: run1})
+	assert.Equal(t, 2, s.report(run1).Run.Leftovers, "the run's account has them all the same")
+	assert.Equal(t, []string{gateways}, slices.Collect(maps.Keys(s.stage())), "the gateway tidies its own")
 }
 
 func TestCloseRun(t *testing.T) {

@@ -415,7 +415,7 @@ func TestProbeCertificates(t *testing.T) {
 			require.NoError(t, err)
 			s, branch := newScripted(t, ftptest.Options{TLS: ftptest.TLSExplicit, Config: identity.Config()}, test.settings)
 			furnished(branch)
-			require.NoError(t, s.config.ResolveSecrets())
+			require.NoError(t, s.config.ResolveServerSecrets())
 			probe := s.probed(false)
 			require.Equal(t, []string{test.problem}, problems(probe), probe)
 			assert.Contains(t, probe.Problems[0].Advice, test.advice)

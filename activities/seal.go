@@ -2,10 +2,7 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"path"
 	"time"
 	"unicode/utf8"
@@ -25,46 +22,67 @@ const (
 // maxManifest bounds what is read of a manifest: 100,000 entries with long names.
 const maxManifest = 256 << 20
 
-// SealArchives publishes what eagle delivered: manifest and files checked, synced, renamed into the unzip warehouse, recorded. Tiger trusts the
-// stage only as far as it has checked it; what does not match its manifest is extracted again.
+// SealArchives publishes what eagle delivered: manifest and files checked, synced, renamed into the unzip warehouse, recorded. Tiger trusts
+// neither the stage nor eagle further than it has checked; what does not match its manifest is extracted again.
 func (t *Tiger) SealArchives(ctx context.Context, in SealInput) (SealResult, error) {
 	beat := startProgress(ctx, Checkpoint{})
 	defer beat.stop()
-	var result SealResult
-	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
-		return result, Classify(err) // after ErrSync the warehouse refuses what was staged before: it is extracted again
+	received, err := t.receiveAll(ctx, in, beat.bytes)
+	if err != nil {
+		return SealResult{}, Classify(err)
 	}
+	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
+		return SealResult{}, Classify(err) // after ErrSync the warehouse refuses what was staged before: it is extracted again
+	}
+	result, sealed, err := t.sealAll(ctx, in, received)
+	if err == nil {
+		err = t.Catalog.SaveExtraction(ctx, sealed)
+	}
+	if err == nil {
+		err = t.removeBundles(in)
+	}
+	return result, Classify(err)
+}
+
+// sealAll publishes what was received and returns the rows of what is finished with.
+func (t *Tiger) sealAll(ctx context.Context, in SealInput, received []receipt) (result SealResult, sealed []catalog.Extraction, err error) {
 	tree, err := t.Warehouse.Visible(in.UnzipDir)
 	if err != nil {
-		return result, Classify(err)
+		return result, nil, err
 	}
 	defer tree.Close()
 	publication := tree.NewPublication()
-	var sealed []catalog.Extraction
-	for _, delivery := range in.Deliveries {
-		extraction, err := t.seal(ctx, in, delivery, publication)
-		if mustRepeat(err) {
-			if !in.LastRound {
-				result.Damaged = append(result.Damaged, ArchiveRef{ID: delivery.ID, Path: extraction.Archive.Path, Size: extraction.Archive.Size})
-				continue
+	for i, delivery := range in.Deliveries {
+		extraction, err := t.seal(ctx, in, delivery, received[i], publication)
+		switch {
+		case mustRepeat(err) && extraction.Archive.Done: // a second attempt: the first had done all but say so
+			result.count(extraction.Archive)
+			continue
+		case mustRepeat(err) && !in.LastRound:
+			ref, err := refOf(extraction.Archive)
+			if err != nil {
+				return result, nil, err
 			}
+			result.Damaged = append(result.Damaged, ref)
+			continue
+		case mustRepeat(err):
 			extraction = damaged(extraction.Archive, err)
-		} else if err != nil {
-			return result, Classify(err)
+		case err != nil:
+			return result, nil, err
 		}
 		extraction.Archive.Done, extraction.Archive.End = true, time.Now()
 		sealed = append(sealed, extraction)
 		result.count(extraction.Archive)
 	}
-	if err := publication.Sync(); err != nil {
-		return result, Classify(err)
-	}
-	return result, Classify(t.Catalog.SaveExtraction(ctx, sealed))
+	return result, sealed, publication.Sync()
 }
 
 // damaged is the outcome of an archive whose delivery never came through whole: nothing of it is published.
 func damaged(row catalog.Archive, err error) catalog.Extraction {
 	row.Result, row.Reason, row.Detail = Failed, reasonDamaged, err.Error()
+	if errors.Is(err, errUnseen) {
+		row.Reason = reasonUnseen
+	}
 	row.Received, row.Bytes, row.UnzipPath = 0, 0, ""
 	return catalog.Extraction{Archive: row}
 }
@@ -74,8 +92,11 @@ func mustRepeat(err error) bool {
 	return errors.Is(err, warehouse.ErrDamaged) || errors.Is(err, warehouse.ErrLost) || errors.Is(err, warehouse.ErrSync)
 }
 
-// reasonDamaged: the stage did not hold what eagle delivered, twice.
-const reasonDamaged = "damaged_in_stage"
+// Reasons of archives that came to nothing twice: the stage did not hold what eagle delivered, or eagle did not see them.
+const (
+	reasonDamaged = "damaged_in_stage"
+	reasonUnseen  = "archive_unseen"
+)
 
 func (r *SealResult) count(a catalog.Archive) {
 	switch a.Result {
@@ -91,32 +112,32 @@ func (r *SealResult) count(a catalog.Archive) {
 }
 
 // seal publishes one delivery and returns its rows. On ErrDamaged and ErrLost the archive's own row is still filled in.
-func (t *Tiger) seal(ctx context.Context, in SealInput, delivery Delivery, publication *warehouse.Publication) (catalog.Extraction, error) {
+func (t *Tiger) seal(
+	ctx context.Context, in SealInput, delivery Delivery, received receipt, publication *warehouse.Publication,
+) (catalog.Extraction, error) {
 	row, err := t.Catalog.Archive(ctx, delivery.ID)
 	if err != nil {
 		return catalog.Extraction{}, err
+	}
+	if received.err != nil {
+		return catalog.Extraction{Archive: row}, received.err
 	}
 	row.Host, row.Start = delivery.Host, delivery.Start
 	if !utf8.ValidString(row.Path) { // no payload can carry the name: eagle was told another
 		row.Result, row.Reason, row.Detail = Failed, reasonUnsafeName, "the file's name is not UTF-8: rename it"
 		return catalog.Extraction{Archive: row}, nil
 	}
-	if delivery.Dir == "" {
+	if received.dir == "" {
 		row.Result, row.Reason, row.Detail = Failed, delivery.Reason, delivery.Detail
 		return catalog.Extraction{Archive: row}, nil
 	}
-	report, err := t.readManifest(delivery)
-	if err != nil {
-		return catalog.Extraction{Archive: row}, err
-	}
-	extraction := extractionOf(row, report)
-	if len(report.Files) == 0 {
+	extraction := extractionOf(row, received.report)
+	if len(received.report.Files) == 0 {
 		return extraction, nil
 	}
-	manifest := manifestOf(report)
-	staged := path.Join(delivery.Dir, deliveredTree)
-	// Bytes that came from another host are hashed again.
-	err = t.Warehouse.VerifyTree(staged, manifest, delivery.Boot != t.Boot || t.Boot == "")
+	manifest := manifestOf(received.report)
+	staged := path.Join(received.dir, deliveredTree)
+	err = t.Warehouse.VerifyTree(staged, manifest, received.suspect)
 	if err != nil && !errors.Is(err, warehouse.ErrLost) {
 		return extraction, err
 	}
@@ -125,25 +146,6 @@ func (t *Tiger) seal(ctx context.Context, in SealInput, delivery Delivery, publi
 		return t.Catalog.UnzipPathTaken(ctx, in.UnzipDir, candidate, row.ID)
 	})
 	return extraction, err
-}
-
-// readManifest returns the engine's report, checked against the hash that came through Temporal.
-func (t *Tiger) readManifest(delivery Delivery) (archive.Report, error) {
-	var report archive.Report
-	content, err := t.Warehouse.ReadStaged(path.Join(delivery.Dir, deliveredManifest), maxManifest)
-	if errors.Is(err, fs.ErrNotExist) {
-		return report, fmt.Errorf("%w: %w", warehouse.ErrLost, err)
-	}
-	if err != nil {
-		return report, err
-	}
-	if hashOf(content) != delivery.Manifest {
-		return report, fmt.Errorf("%w: manifest of archive %d has another hash than eagle said", warehouse.ErrDamaged, delivery.ID)
-	}
-	if err := json.Unmarshal(content, &report); err != nil {
-		return report, fmt.Errorf("%w: manifest of archive %d: %v", warehouse.ErrDamaged, delivery.ID, err)
-	}
-	return report, nil
 }
 
 func manifestOf(report archive.Report) []warehouse.ManifestFile {

@@ -121,7 +121,7 @@ func (s *site) open() {
 		assert.NoError(s.t, house.Close())
 	})
 	s.tiger = &Tiger{Config: s.config, Pool: pool, Warehouse: house, Catalog: book, Boot: "boot-1"}
-	s.eagle = &Eagle{Config: s.config, Warehouse: house, Extractor: inProcess(archive.Extract), Host: "eagle-1", Boot: "boot-1"}
+	s.eagle = &Eagle{Config: s.config, Exchange: SharedDisk{house}, Extractor: inProcess(archive.Extract), Host: "eagle-1", Boot: "boot-1"}
 }
 
 // inProcess is an Extractor without children, or any other function.

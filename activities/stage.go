@@ -3,10 +3,13 @@ package activities
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"os"
 	"path"
+	"regexp"
 
 	"go.temporal.io/sdk/activity"
 
@@ -14,16 +17,39 @@ import (
 )
 
 // The stage belongs to workflows, so that it is plain what no running attempt can own: collect/<server>/<run>/ to the one
-// workflow that holds the server, extract/<decompression>/ to that decompression.
+// workflow that holds the server, extract/<decompression>/ to that decompression, and so does bundles/<decompression>/, the only part
+// of the stage that eagles on other hosts can write to.
 const (
 	collectStage = "collect"
 	extractStage = "extract"
+	bundleStage  = "bundles"
 )
 
 func serverStage(run, server string) string { return path.Join(collectStage, server, slug(run)) }
 
 func decompressionStage(decompression string) string {
 	return path.Join(extractStage, slug(decompression))
+}
+
+// bundleKey is the beginning of the keys of a decompression's bundles: letters and digits only, for object stores differ in what
+// they make of others.
+func bundleKey(decompression string) string {
+	sum := sha256.Sum256([]byte(decompression))
+	return hex.EncodeToString(sum[:16])
+}
+
+// newBundle is the key of a bundle that belongs to one attempt alone.
+func newBundle(decompression, attempt string) string {
+	return path.Join(bundleKey(decompression), attempt+".tar.zst")
+}
+
+// bundleName is what attemptName makes, as a bundle.
+var bundleName = regexp.MustCompile(`^[0-9]+-[0-9]+-[A-Z0-9]+\.tar\.zst$`)
+
+// ownsBundle tells whether a key can be one of newBundle for that decompression. It comes from an eagle, which may say anything.
+func ownsBundle(decompression, key string) bool {
+	dir, name := path.Split(key)
+	return dir == bundleKey(decompression)+"/" && bundleName.MatchString(name)
 }
 
 // slug makes one path component of a workflow ID, and a different one of each.

@@ -33,9 +33,6 @@ type Tiger struct {
 // maxServersPerRun is the longest list of servers that one CollectWorkflow works on: its plan and its results stay below 256 KB.
 const maxServersPerRun = 500
 
-// staleStage is how old a staged leftover must be before the janitor takes it whatever its name: longer than any attempt may live.
-const staleStage = 72 * time.Hour
-
 // PlanRun says which servers a run collects and with which numbers. It checks everything that would make the whole run pointless: unknown
 // names (UnknownServer), a buffer on another file system (TwoFileSystems). It also notes the start of the run in the catalog.
 func (t *Tiger) PlanRun(ctx context.Context, in PlanInput) (Plan, error) {
@@ -47,12 +44,13 @@ func (t *Tiger) PlanRun(ctx context.Context, in PlanInput) (Plan, error) {
 	if err != nil {
 		return Plan{}, Classify(err)
 	}
+	leftovers := 0
 	if in.From == "" && in.Until == "" {
-		if err := t.beginRun(ctx, in.Run); err != nil {
+		if leftovers, err = t.beginRun(ctx, in.Run); err != nil {
 			return Plan{}, Classify(err)
 		}
 	}
-	plan := Plan{Window: t.Config.Collect.Window, Deadline: t.Config.Collect.Deadline, Settings: ServerSettings{
+	plan := Plan{Leftovers: leftovers, Window: t.Config.Collect.Window, Deadline: t.Config.Collect.Deadline, Settings: ServerSettings{
 		ZipDir: zipDir, UnzipDir: t.Warehouse.UnzipDir(), PageFiles: t.Config.Collect.Page, SmallFile: int64(t.Config.Collect.SmallFile),
 		ExtractDeadline: t.Config.Extract.Deadline, SearchAttributes: t.SearchAttributes,
 	}}
@@ -97,15 +95,14 @@ func (t *Tiger) zipDir(buffer string) (string, error) {
 	return buffer, tree.Close()
 }
 
-func (t *Tiger) beginRun(ctx context.Context, run string) error {
+func (t *Tiger) beginRun(ctx context.Context, run string) (leftovers int, err error) {
 	if err := t.Catalog.SaveRun(ctx, catalog.RunRow{ID: run, Kind: catalog.KindCollect, Start: time.Now()}); err != nil {
-		return err
+		return 0, err
 	}
-	files, err := t.Warehouse.SweepStage(func(_ string, modified time.Time) bool { return time.Since(modified) < staleStage })
-	if files > 0 {
-		activity.GetLogger(ctx).Info("the janitor removed staged files that no attempt can own", "files", files)
+	if leftovers, err = t.sweepStage(ctx); err != nil || leftovers == 0 {
+		return leftovers, err
 	}
-	return err
+	return leftovers, t.Catalog.AddLeftovers(ctx, run, leftovers)
 }
 
 // shards divides names into ranges of at most maxServersPerRun.

@@ -2,8 +2,8 @@
 // in and every value is checked. Whatever is wrong is refused with file, line and column and with what to do about it, up to
 // twenty problems at once.
 //
-// Load reads the file alone, so that it works on a host that has none of the passwords. ResolveSecrets reads those, where
-// they are needed. A Secret never prints its value, and no message of this package quotes one.
+// Load reads the file alone, so that it works on a host that has none of the passwords. ResolveServerSecrets and
+// ResolveExtractSecrets read those, where they are needed. A Secret never prints its value, and no message of this package quotes one.
 //
 // talon.example.yaml, at the top of the repository, explains every key.
 package config
@@ -80,13 +80,31 @@ type Limits struct {
 	IdleTime    time.Duration `yaml:"idle_time" json:"idle_time"`       // without any progress
 }
 
-// DataFile is the one value of Eagle.Data: eagle reaches the warehouse as files.
-const DataFile = "file"
-
-// Eagle says how an eagle reaches the warehouse.
+// Eagle says how an eagle reaches tiger's warehouse. Only eagles look at it.
 type Eagle struct {
-	Data string `yaml:"data" json:"data"`
+	// Remote is where an eagle without tiger's disk gets archives and leaves what it extracted. The zero Remote is none: the
+	// warehouse is on this host, or mounted here.
+	Remote Remote `yaml:"data" json:"data"`
+	// Key is "access:secret", what the object store knows this eagle by.
+	Key Secret `yaml:"key" json:"key"`
+	// CA is the PEM file of the authority that signed the object store's certificate, absolute; "": those of the system.
+	CA string `yaml:"ca" json:"ca"`
+	// Scratch is the directory that a remote eagle works in, absolute. What it holds is of no value to anybody else.
+	Scratch string `yaml:"scratch" json:"scratch"`
+
+	keyAt position
 }
+
+// Remote is an S3 endpoint over tiger's directories.
+type Remote struct {
+	Endpoint string `yaml:"endpoint,omitempty" json:"endpoint,omitempty"` // URL: scheme, host, port
+	Region   string `yaml:"region,omitempty" json:"region,omitempty"`
+	Stage    string `yaml:"stage,omitempty" json:"stage,omitempty"`       // bucket over <warehouse.root>/stage/bundles
+	Archives string `yaml:"archives,omitempty" json:"archives,omitempty"` // bucket over <warehouse.root>/zip
+}
+
+// IsRemote says that eagle reaches the warehouse through an object store alone.
+func (e Eagle) IsRemote() bool { return e.Remote != Remote{} }
 
 // WarehouseError returns what is wrong with the warehouse itself as an error at the place where its root was written.
 func (c *Config) WarehouseError(err error) error {
@@ -123,6 +141,6 @@ func defaults() *Config {
 			BatchBytes:    32 * mebibyte,
 			Deadline:      48 * time.Hour,
 		},
-		Eagle: Eagle{Data: DataFile},
+		Eagle: Eagle{Scratch: "./scratch"},
 	}
 }

@@ -66,7 +66,7 @@ func (d *decoder) document(config *Config, body ast.Node) {
 		return
 	}
 	common, servers := entry{}, entry{at: start}
-	var deadlineAt position
+	var deadlineAt, eagleAt position
 	d.mapping(d.follow(body), []field{
 		{"warehouse", d.section(d.warehouseFields(&config.Warehouse))},
 		{"defaults", func(e entry) { common = e }},
@@ -74,15 +74,19 @@ func (d *decoder) document(config *Config, body ast.Node) {
 		{"collect", d.section(d.collectFields(&config.Collect, &deadlineAt))},
 		{"schedule", d.section(d.scheduleFields(&config.Schedule))},
 		{"extract", d.section(d.extractFields(&config.Extract))},
-		{"eagle", d.section(d.eagleFields(&config.Eagle))},
+		{"eagle", noting(&eagleAt, d.section(d.eagleFields(&config.Eagle)))},
 	})
 	config.Warehouse.Root = d.local(config.Warehouse.Root)
+	config.Eagle.Scratch = d.local(config.Eagle.Scratch)
 	base := defaultServer()
 	if common.value != nil {
 		d.section(d.serverFields(&base))(common)
 	}
-	d.servers(config, base, servers)
+	if servers.value != nil || !config.Eagle.IsRemote() { // an eagle of its own has no business with the servers
+		d.servers(config, base, servers)
+	}
 	d.checkTimes(config, deadlineAt)
+	d.checkEagle(&config.Eagle, eagleAt)
 }
 
 // servers decodes every server over a copy of base.
@@ -243,5 +247,10 @@ func (d *decoder) limitFields(l *Limits) []field {
 }
 
 func (d *decoder) eagleFields(e *Eagle) []field {
-	return []field{{"data", d.text(&e.Data, checkData)}}
+	return []field{
+		{"data", d.remote(&e.Remote)},
+		{"key", noting(&e.keyAt, d.secret(&e.Key))},
+		{"ca", d.localFile(&e.CA)},
+		{"scratch", d.text(&e.Scratch, checkLocalPath)},
+	}
 }

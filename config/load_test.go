@@ -42,6 +42,7 @@ func TestDefaults(t *testing.T) {
 	want.Path = config.Path
 	want.Warehouse.Root = filepath.Join(filepath.Dir(config.Path), "data")
 	want.Warehouse.rootAt = config.Warehouse.rootAt
+	want.Eagle.Scratch = filepath.Join(filepath.Dir(config.Path), "scratch")
 	want.Servers["branch-001"] = Server{
 		Name: "branch-001", Host: "10.0.0.1", Port: 21, User: "anonymous", Path: "/", TLS: "none", Encoding: "utf-8",
 		TLSVerify: true, TLSMin: tls.VersionTLS12, TLSName: "10.0.0.1", Passive: "auto", MinDataPort: 1024,
@@ -281,6 +282,8 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	assert.Equal(t, want.Collect, config.Collect)
 	assert.Equal(t, want.Schedule, config.Schedule)
 	assert.Equal(t, want.Extract, config.Extract)
+	want.Eagle.Key, want.Eagle.keyAt = config.Eagle.Key, config.Eagle.keyAt // an example, as the passwords are
+	want.Eagle.Scratch = filepath.Join(filepath.Dir(config.Warehouse.Root), "scratch")
 	assert.Equal(t, want.Eagle, config.Eagle)
 
 	server, plain := config.Servers["branch-001"], defaultServer()
@@ -339,7 +342,7 @@ func TestTenThousandServers(t *testing.T) {
 	assert.Equal(t, []string{"branch-00012"}, config.NearMisses("branch-00012")[:1])
 
 	t.Setenv("TALON_TEST_SHARED", "")
-	err := config.ResolveSecrets()
+	err := resolveAll(config)
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "\n", "what all servers inherit is told once")
 

@@ -25,7 +25,7 @@ type Secret struct {
 	held *heldSecret
 }
 
-// heldSecret is either a value or a reference that ResolveSecrets has yet to follow.
+// heldSecret is either a value or a reference that has yet to be followed.
 type heldSecret struct {
 	value     string
 	env, file string // at most one of them; file is absolute
@@ -38,13 +38,13 @@ func NewSecret(value string) Secret {
 	return Secret{&heldSecret{value: value, known: true}}
 }
 
-// Reveal returns the value. It panics on a reference that ResolveSecrets has not followed: "" would be tried as a password.
+// Reveal returns the value. It panics on a reference that was not resolved: "" would be tried as a password.
 func (s Secret) Reveal() string {
 	if s.held == nil {
 		return ""
 	}
 	if !s.held.known {
-		panic("BUG: config.Secret.Reveal before ResolveSecrets")
+		panic("BUG: config.Secret.Reveal before it was resolved")
 	}
 	return s.held.value
 }
@@ -70,18 +70,18 @@ func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + masked + `"`),
 // MarshalYAML returns "***".
 func (Secret) MarshalYAML() (any, error) { return masked, nil }
 
-// ResolveSecrets reads the passwords of every server, of its proxy and of archives from where the file says they are,
-// and the files of TLS. The error names, for each that cannot be had, the place in the file and what to do. Call it once,
-// before the Config is shared.
-func (c *Config) ResolveSecrets() error {
+// ResolveServerSecrets reads the passwords of every server and of its proxy from where the file says they are, and the files of
+// TLS. The error names, for each that cannot be had, the place in the file and what to do. Call it once, before the Config is
+// shared.
+func (c *Config) ResolveServerSecrets() error {
 	found := problems{path: c.Path}
-	c.resolve(append(c.serverSecrets(), c.archiveSecrets()...), &found)
+	c.resolve(c.serverSecrets(), &found)
 	c.resolveTLS(&found)
 	return found.err()
 }
 
-// ResolveExtractSecrets is ResolveSecrets for the passwords of archives alone: an eagle has no business with those of the
-// servers.
+// ResolveExtractSecrets does the same for the passwords of archives: an eagle has no business with those of the servers, and
+// a tiger opens no archive.
 func (c *Config) ResolveExtractSecrets() error {
 	found := problems{path: c.Path}
 	c.resolve(c.archiveSecrets(), &found)
@@ -129,17 +129,24 @@ func (c *Config) resolve(secrets []Secret, found *problems) {
 	}
 }
 
-// resolve follows the reference; an Error without a place tells why it leads nowhere.
+// resolve follows the reference, once and for all; an Error without a place tells why it leads nowhere.
 func (h *heldSecret) resolve() *Error {
-	value, problem := readEnv(h.env)
-	if h.file != "" {
-		value, problem = readSecretFile(h.file)
+	value, problem := h.read()
+	if problem == nil {
+		h.value, h.known = value, true
 	}
-	if problem != nil {
-		return problem
+	return problem
+}
+
+// read returns what the reference leads to now.
+func (h *heldSecret) read() (string, *Error) {
+	switch {
+	case h.file != "":
+		return readSecretFile(h.file)
+	case h.env != "":
+		return readEnv(h.env)
 	}
-	h.value, h.known = value, true
-	return nil
+	return h.value, nil
 }
 
 func readEnv(name string) (string, *Error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,7 +28,7 @@ servers:
   b: {host: h, password: {env: TALON_TEST_PASSWORD}, proxy: {url: "socks5://p:1", user: u, password: {env: TALON_TEST_PASSWORD}}}
 extract: {passwords: [hunter2, {env: TALON_TEST_PASSWORD}]}
 `)
-	require.NoError(t, config.ResolveSecrets())
+	require.NoError(t, resolveAll(config))
 	require.Equal(t, hunter, config.Servers["b"].Password.Reveal())
 	require.Equal(t, hunter, config.Servers["b"].Proxy.Password.Reveal())
 
@@ -75,6 +76,11 @@ func writeSecret(t *testing.T, directory, name, content string) {
 	require.NoError(t, os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600))
 }
 
+// resolveAll is what a worker with both roles does.
+func resolveAll(c *Config) error {
+	return errors.Join(c.ResolveServerSecrets(), c.ResolveExtractSecrets())
+}
+
 func TestResolveSecrets(t *testing.T) {
 	directory := t.TempDir()
 	writeSecret(t, directory, "unix", "hunter2\n")
@@ -93,7 +99,7 @@ extract: {passwords: [{file: unix}, plain]}
 	t.Setenv("TALON_TEST_PASSWORD", "from the environment")
 	config, err := Load(filepath.Join(directory, "talon.yaml"))
 	require.NoError(t, err)
-	require.NoError(t, config.ResolveSecrets())
+	require.NoError(t, resolveAll(config))
 	for name, want := range map[string]string{
 		"inherited": hunter, "windows": hunter, "spaces": " hunter 2 ", "variable": "from the environment", "none": "",
 	} {
@@ -163,7 +169,7 @@ extract: {passwords: [{env: TALON_TEST_UNSET}]}
 		"talon.yaml:12:17: environment variable TALON_TEST_LINES " + oneLine,
 		"talon.yaml:13:23: environment variable TALON_TEST_UNSET " + source,
 	}, "\n")
-	assert.EqualError(t, config.ResolveSecrets(), want)
+	assert.EqualError(t, resolveAll(config), want)
 	assert.EqualError(t, config.ResolveExtractSecrets(), want[strings.LastIndex(want, "\n")+1:],
 		"an eagle needs no password of a server")
 

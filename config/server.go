@@ -52,7 +52,7 @@ type Server struct {
 	// ArchivePasswords are tried in order on encrypted archives of this server, before those of Extract.
 	ArchivePasswords []Secret `yaml:"archive_passwords" json:"archive_passwords"`
 
-	// TLSMaterial is what TLSCA, TLSCert and TLSKey hold, once ResolveSecrets has read them; nil where no file is named or
+	// TLSMaterial is what TLSCA, TLSCert and TLSKey hold, once ResolveServerSecrets has read them; nil where no file is named or
 	// TLS is off. Servers that name the same files share one.
 	TLSMaterial *TLSMaterial `yaml:"-" json:"-"`
 

@@ -100,7 +100,7 @@ servers:
   none: {proxy: none}
   other: {proxy: "HTTP://[::1]:3128/"}
 `)
-	require.NoError(t, config.ResolveSecrets())
+	require.NoError(t, resolveAll(config))
 	inherited := config.Servers["inherited"].Proxy
 	assert.Equal(t, hunter, inherited.Password.Reveal())
 	inherited.Password = Secret{}

@@ -56,7 +56,7 @@ servers:
 	config, err := Load(filepath.Join(directory, "talon.yaml"))
 	require.NoError(t, err)
 	assert.Nil(t, config.Servers["authority"].TLSMaterial, "a host without the files can load the configuration")
-	require.NoError(t, config.ResolveSecrets())
+	require.NoError(t, resolveAll(config))
 
 	authority := config.Servers["authority"].TLSMaterial
 	require.NotNil(t, authority)
@@ -120,7 +120,7 @@ servers:
 		"name the PEM file with its key, not encrypted (-----BEGIN PRIVATE KEY-----)"
 	const noCertificate = " holds no certificate: name a PEM file with one (-----BEGIN CERTIFICATE-----)"
 	const unreadableHint = ": make it readable for the user that runs this program"
-	err = config.ResolveSecrets()
+	err = resolveAll(config)
 	assert.EqualError(t, err, strings.Join([]string{
 		"talon.yaml:2:44: cannot read " + file("missing") +
 			" (no such file or directory): create it, or correct the path (a relative one starts at the configuration file)",
@@ -139,6 +139,6 @@ servers:
 	assert.Nil(t, config.Servers["f"].TLSMaterial)
 
 	require.NoError(t, os.Symlink("a.crt", filepath.Join(directory, "missing")))
-	assert.NotContains(t, config.ResolveSecrets().Error(), "missing", "once the cause is gone it can be tried again")
+	assert.NotContains(t, resolveAll(config).Error(), "missing", "once the cause is gone it can be tried again")
 	assert.NoError(t, config.ResolveExtractSecrets(), "an eagle needs no file of a server")
 }

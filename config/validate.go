@@ -207,20 +207,6 @@ func (d *decoder) entryCharsets(target *[]string) setter {
 	}
 }
 
-// checkData refuses what is planned but not there. It quotes nothing: an address may hold credentials.
-func checkData(text string) *Error {
-	switch {
-	case text == DataFile:
-		return nil
-	case strings.HasPrefix(text, "s3:"):
-		return &Error{
-			Message: "a warehouse behind S3 is not available yet",
-			Hint:    `use "file" and give eagle the warehouse as a mount`,
-		}
-	}
-	return &Error{Message: "this is no way for an eagle to reach the warehouse", Hint: `use "file"`}
-}
-
 // after sets keep, delete, {move: directory} or {rename: pattern}.
 func (d *decoder) after(target *After) setter {
 	const hint = `write keep, delete, {move: /directory} or {rename: "{name}.collected"}`

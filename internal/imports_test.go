@@ -37,7 +37,10 @@ func load(t *testing.T) []goPackage {
 	}
 }
 
-var engines = []string{"talon/internal/ftpclient", "talon/internal/archive", "talon/internal/warehouse", "talon/internal/catalog"}
+var engines = []string{
+	"talon/internal/ftpclient", "talon/internal/archive", "talon/internal/warehouse", "talon/internal/catalog", "talon/internal/objectstore",
+	"talon/internal/bundle",
+}
 
 func find(t *testing.T, packages []goPackage, path string) goPackage {
 	t.Helper()

@@ -19,6 +19,7 @@ type (
 		EndTime    time.Time                `json:"end_time,omitzero"`
 		Servers    map[string]*serverResult `json:"servers"`
 		Decompress *decompressResult        `json:"decompress"`
+		Leftovers  int                      `json:"leftovers,omitempty"` // staged files of attempts long dead, removed before the run
 	}
 	serverResult struct {
 		Result        int           `json:"result"`
@@ -172,6 +173,7 @@ func (r *report) addArchive(row catalog.Archive) {
 func (r *report) fold(called, received time.Time) runResult {
 	result := runResult{
 		Run: r.run.ID, Reason: r.run.Reason, StartTime: r.run.Start, Servers: r.servers, Decompress: r.decompress(),
+		Leftovers: r.run.Leftovers,
 	}
 	if !r.open() {
 		result.EndTime = r.lastEnd()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"talon/internal/archive/sandbox"
 	"talon/internal/catalog"
 	"talon/internal/ftpclient"
+	"talon/internal/objectstore"
 	"talon/internal/warehouse"
 	"talon/workflows"
 )
@@ -76,7 +78,7 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 		}
 		defer w.Stop()
 	}
-	h.log.Info("worker started", "role", options.role, "config", h.config.Path, "warehouse", h.config.Warehouse.Root)
+	h.log.Info("worker started", "role", options.role, "config", h.config.Path, "directories", h.directories())
 	select {
 	case <-ctx.Done():
 		h.log.Info("worker stops", "grace", stopGrace)
@@ -106,17 +108,15 @@ func (h *host) open(ctx context.Context) error {
 	for _, warning := range h.config.Warnings {
 		h.log.Warn(warning)
 	}
-	resolve := h.config.ResolveExtractSecrets
-	if h.options.has(roleTiger) {
-		resolve = h.config.ResolveSecrets
-	}
-	if err := resolve(); err != nil {
+	if err := h.resolveSecrets(); err != nil {
 		return err
 	}
-	if h.warehouse, err = warehouse.Open(h.config.Warehouse.Root); err != nil {
-		return h.config.WarehouseError(err)
+	if !h.isRemote() {
+		if h.warehouse, err = warehouse.Open(h.config.Warehouse.Root); err != nil {
+			return h.config.WarehouseError(err)
+		}
+		h.closers = append(h.closers, func() { _ = h.warehouse.Close() })
 	}
-	h.closers = append(h.closers, func() { _ = h.warehouse.Close() })
 	if h.options.name == "" {
 		if h.options.name, err = os.Hostname(); err != nil {
 			return err
@@ -132,6 +132,35 @@ func (h *host) open(ctx context.Context) error {
 	h.closers = append(h.closers, h.temporal.Close)
 	return nil
 }
+
+// directories is where this worker's files are.
+func (h *host) directories() string {
+	if h.isRemote() {
+		return h.config.Eagle.Remote.Endpoint
+	}
+	return h.config.Warehouse.Root
+}
+
+// resolveSecrets reads what the roles need, and nothing that is another's.
+func (h *host) resolveSecrets() error {
+	var errs []error
+	if h.options.has(roleTiger) {
+		if len(h.config.Servers) == 0 {
+			return fmt.Errorf("%s: there are no servers for tiger to collect from: list them below \"servers:\"", h.config.Path)
+		}
+		errs = append(errs, h.config.ResolveServerSecrets())
+	}
+	if h.options.has(roleEagle) {
+		errs = append(errs, h.config.ResolveExtractSecrets())
+	}
+	if h.isRemote() {
+		errs = append(errs, h.config.CheckStoreKey())
+	}
+	return errors.Join(errs...)
+}
+
+// isRemote tells that this eagle is without tiger's disk. One that runs beside tiger has it, whatever the configuration says of others.
+func (h *host) isRemote() bool { return h.config.Eagle.IsRemote() && !h.options.has(roleTiger) }
 
 func (h *host) close() {
 	for _, c := range slices.Backward(h.closers) {
@@ -149,7 +178,7 @@ func (h *host) workers(ctx context.Context) ([]sdkworker.Worker, error) {
 		workers = append(workers, w)
 	}
 	if h.options.has(roleEagle) {
-		w, err := h.eagle()
+		w, err := h.eagle(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -186,8 +215,12 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 }
 
 // eagle builds the worker of the extracting role: it polls for activities only.
-func (h *host) eagle() (sdkworker.Worker, error) {
-	dir, release, err := activities.EagleScratch(h.warehouse, h.options.name)
+func (h *host) eagle(ctx context.Context) (sdkworker.Worker, error) {
+	stage, err := h.scratch()
+	if err != nil {
+		return nil, err
+	}
+	dir, release, err := activities.EagleScratch(stage, h.options.name)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +232,10 @@ func (h *host) eagle() (sdkworker.Worker, error) {
 		return nil, err
 	}
 	h.closers = append(h.closers, func() { _ = pool.Close() })
+	exchange, err := h.exchange(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
 	w := sdkworker.New(h.temporal, activities.EagleQueue, sdkworker.Options{
 		DisableWorkflowWorker: true,
 		// Extraction is bound by processors: more at once would only make each slower.
@@ -207,9 +244,61 @@ func (h *host) eagle() (sdkworker.Worker, error) {
 		OnFatalError:                       h.fail,
 	})
 	activities.RegisterEagle(w, &activities.Eagle{
-		Config: h.config, Warehouse: h.warehouse, Extractor: pool, Host: h.options.name, Boot: activities.BootID(),
+		Config: h.config, Exchange: exchange, Extractor: pool, Host: h.options.name, Boot: activities.BootID(),
 	})
 	return w, nil
+}
+
+// scratch is where this eagle works: tiger's stage, from where results need not be copied, or a directory of its own.
+func (h *host) scratch() (*warehouse.Stage, error) {
+	if !h.isRemote() {
+		return h.warehouse.Stage, nil
+	}
+	stage, err := warehouse.OpenStage(h.config.Eagle.Scratch)
+	if err != nil {
+		return nil, fmt.Errorf("eagle.scratch: %w", err)
+	}
+	h.closers = append(h.closers, func() { _ = stage.Close() })
+	return stage, nil
+}
+
+// exchange is how this eagle gets at archives.
+func (h *host) exchange(ctx context.Context, scratch string) (activities.Exchange, error) {
+	if !h.isRemote() {
+		return activities.SharedDisk{Warehouse: h.warehouse}, nil
+	}
+	remote := h.config.Eagle.Remote
+	options := objectstore.Options{Endpoint: remote.Endpoint, Region: remote.Region, CA: h.config.Eagle.CA, Keys: h.config.Eagle.StoreKey, Log: h.log}
+	if err := h.checkStore(ctx, options); err != nil {
+		return nil, err
+	}
+	store, err := objectstore.Open(options)
+	if err != nil {
+		return nil, err
+	}
+	h.closers = append(h.closers, store.Close)
+	return activities.NewRemote(store, remote.Archives, remote.Stage, scratch)
+}
+
+// startPatience is how long an eagle looks for the gateway before it starts all the same.
+const startPatience = 3 * time.Second
+
+// checkStore tells at once, and not with the first archive, that tiger's directories cannot be reached. It is no reason not to start: hosts come up
+// in any order.
+func (h *host) checkStore(ctx context.Context, options objectstore.Options) error {
+	options.Patience = startPatience
+	store, err := objectstore.Open(options)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	for _, bucket := range []string{h.config.Eagle.Remote.Archives, h.config.Eagle.Remote.Stage} {
+		if err := store.Check(ctx, bucket); err != nil {
+			h.log.Warn("tiger's directories cannot be reached yet; archives will wait", "bucket", bucket, "error", err)
+			break
+		}
+	}
+	return nil
 }
 
 // fail ends the process: a worker that no longer polls must not look alive.

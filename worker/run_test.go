@@ -91,6 +91,32 @@ func serve(t *testing.T) *fakeServer {
 	return f
 }
 
+// runUntil runs a worker until exactly those queues are polled, stops it, and returns its log. It must end well.
+func runUntil(t *testing.T, config, role string, queues []string) (log string) {
+	t.Helper()
+	f := serve(t)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	var stderr bytes.Buffer
+	code := make(chan int)
+	go func() {
+		code <- execute(ctx, []string{"--config", config, "--role", role, "--log", "json"}, &bytes.Buffer{}, &stderr)
+	}()
+	for !slices.Equal(queues, f.queues()) {
+		select {
+		case <-f.asked:
+		case <-ctx.Done():
+			require.Equal(t, queues, f.queues())
+		}
+	}
+	stop()
+	assert.Zero(t, <-code)
+	assert.Equal(t, queues, f.queues())
+	assert.Contains(t, stderr.String(), `"msg":"worker started","role":"`+role+`"`)
+	assert.Contains(t, stderr.String(), `"msg":"worker stops"`)
+	return stderr.String()
+}
+
 // TestRolesPollTheirQueues: who polls what is the whole difference between the roles. A worker that is told to stop ends well.
 func TestRolesPollTheirQueues(t *testing.T) {
 	t.Setenv("TALON_TEST_PASSWORD", "hunter2")
@@ -100,31 +126,42 @@ func TestRolesPollTheirQueues(t *testing.T) {
 		"all":   {"activities of eagle", "activities of tiger", "workflows of tiger"},
 	} {
 		t.Run(role, func(t *testing.T) {
-			f := serve(t)
 			config := writeFile(t, "talon.yaml", []byte(settings))
-			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-			defer stop()
-			var stderr bytes.Buffer
-			code := make(chan int)
-			go func() {
-				code <- execute(ctx, []string{"--config", config, "--role", role, "--log", "json"}, &bytes.Buffer{}, &stderr)
-			}()
-			for !slices.Equal(want, f.queues()) {
-				select {
-				case <-f.asked:
-				case <-ctx.Done():
-					require.Equal(t, want, f.queues())
-				}
-			}
-			stop()
-			assert.Zero(t, <-code)
-			assert.Equal(t, want, f.queues())
-			assert.Contains(t, stderr.String(), `"msg":"worker started","role":"`+role+`"`)
-			assert.Contains(t, stderr.String(), `"msg":"worker stops"`)
+			assert.NotContains(t, runUntil(t, config, role, want), "hunter2")
 			assert.DirExists(t, filepath.Join(filepath.Dir(config), "data", "zip"), "the warehouse lies beside the configuration")
-			assert.NotContains(t, stderr.String(), "hunter2")
 		})
 	}
+}
+
+// TestEagleWithoutTigersDisk needs no server, no password and no warehouse, and starts before the gateway does.
+func TestEagleWithoutTigersDisk(t *testing.T) {
+	t.Setenv("TALON_TEST_KEY", "eagle-1:hunter2")
+	config := writeFile(t, "talon.yaml", []byte(`eagle: {data: "s3://stage?endpoint=http://127.0.0.1:1", key: {env: TALON_TEST_KEY}, scratch: work}`))
+	log := runUntil(t, config, "eagle", []string{"activities of eagle"})
+	assert.Contains(t, log, "cannot be reached yet")
+	assert.NotContains(t, log, "hunter2")
+	assert.Equal(t, []string{"talon.yaml", "work"}, names(t, filepath.Dir(config)))
+	assert.Empty(t, names(t, filepath.Join(filepath.Dir(config), "work", "eagle")), "nothing stays behind")
+}
+
+// TestBothRolesHaveTheDisk: whatever the configuration says of eagles elsewhere.
+func TestBothRolesHaveTheDisk(t *testing.T) {
+	t.Setenv("TALON_TEST_PASSWORD", "hunter2")
+	config := writeFile(t, "talon.yaml", []byte(settings+"\neagle: {data: \"s3://stage?endpoint=https://gateway\", key: {env: TALON_TEST_NOT_SET}}\n"))
+	runUntil(t, config, "all", []string{"activities of eagle", "activities of tiger", "workflows of tiger"})
+}
+
+func TestWhatARoleLacks(t *testing.T) {
+	serve(t)
+	remote := `eagle: {data: "s3://stage?endpoint=https://gateway", key: {env: TALON_TEST_NOT_SET}}`
+	config := writeFile(t, "talon.yaml", []byte(remote))
+	start(t.Context(), "--config", config, "--role", "tiger").unusable(t, config, "no servers", "list them below")
+	start(t.Context(), "--config", config, "--role", "eagle").unusable(t, config+":1:", "TALON_TEST_NOT_SET is not set")
+	t.Setenv("TALON_TEST_NOT_SET", "eagle:x")
+	config = writeFile(t, "talon.yaml", []byte(remote[:len(remote)-1]+", ca: missing.pem}"))
+	start(t.Context(), "--config", config, "--role", "eagle").unusable(t, "missing.pem")
+	config = writeFile(t, "talon.yaml", []byte(remote[:len(remote)-1]+", scratch: /proc/scratch}"))
+	start(t.Context(), "--config", config, "--role", "eagle").unusable(t, "eagle.scratch", "/proc/scratch")
 }
 
 // TestNoNamespace: a worker without a place to poll ends, and says which one is missing.

@@ -83,7 +83,9 @@ const (
 	StateExtracting          = "extracting"
 	StateProbing             = "probing"
 	StateWaitingForEagle     = "waiting-for-eagle"
-	StateDone                = "done"
+	// StateWaitingForGateway: eagles are there, but cannot get at tiger's directories.
+	StateWaitingForGateway = "waiting-for-gateway"
+	StateDone              = "done"
 )
 
 // CollectInput starts a collection.

@@ -13,7 +13,7 @@ import (
 // catalog when it starts; a decompression of its own scans a directory first. While no eagle polls, it says so and waits, up to its
 // deadline; nobody else waits for it.
 func DecompressWorkflow(ctx workflow.Context, in DecompressInput) (DecompressResult, error) {
-	d := &decompression{DecompressInput: in, id: workflow.GetInfo(ctx).WorkflowExecution.ID, state: StatePlanning}
+	d := &decompression{DecompressInput: in, id: workflow.GetInfo(ctx).WorkflowExecution.ID, state: StatePlanning, gateway: workflow.NewMutex(ctx)}
 	if d.Start.IsZero() {
 		d.Start = workflow.Now(ctx)
 	}
@@ -26,9 +26,13 @@ func DecompressWorkflow(ctx workflow.Context, in DecompressInput) (DecompressRes
 // decompression is the state of one page of DecompressWorkflow.
 type decompression struct {
 	DecompressInput
-	id     string
-	state  string
-	failed error
+	id      string
+	zipKey  string // see activities.ExtractInput
+	state   string
+	gateway workflow.Mutex // held by the batch that tries the gateway for all that wait for it
+	blocked int            // batches that wait for it
+	trouble string         // why
+	failed  error
 }
 
 func (d *decompression) progress(int) (Progress, error) {
@@ -64,6 +68,7 @@ func (d *decompression) plan(ctx workflow.Context) (activities.ExtractionPlan, e
 	if err != nil {
 		return plan, err
 	}
+	d.zipKey = plan.ZipKey
 	if d.Own {
 		d.Deadline, d.SearchAttributes = plan.Deadline, plan.SearchAttributes
 		d.Archives = max(d.Archives, plan.Total)
@@ -114,26 +119,87 @@ func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
 }
 
 // extract returns a delivery for every archive of the batch, except after a cancellation. A batch that cannot be done as a whole is divided: one
-// archive that brings eagle down must not take its neighbours with it.
+// archive that brings eagle down must not take its neighbours with it. Where eagle cannot get at tiger's directories no archive is to blame: the
+// batch waits for as long as the deadline allows.
 func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []activities.Delivery {
-	in := activities.ExtractInput{Decompression: d.id, ZipDir: d.ZipDir, Batch: batch}
+	var wait gatewayWait
+	defer func() { d.endWait(&wait) }()
+	for {
+		done, err := d.tryToExtract(ctx, batch)
+		switch {
+		case err == nil:
+			d.endWait(&wait)
+			d.showExtracting(ctx)
+			return done
+		case ctx.Err() != nil:
+			return nil
+		case activities.IsOutage(err) && d.timeLeft(ctx) > lastChance:
+			if d.waitForGateway(ctx, &wait, err) != nil {
+				return nil
+			}
+			continue
+		case len(batch.Archives) == 1 || activities.IsDeadline(err) || activities.IsOutage(err):
+			return activities.Undelivered(batch, err, workflow.Now(ctx))
+		}
+		d.endWait(&wait)
+		var deliveries []activities.Delivery
+		for _, single := range batch.Singles() {
+			deliveries = append(deliveries, d.extract(ctx, single)...)
+		}
+		return deliveries
+	}
+}
+
+func (d *decompression) tryToExtract(ctx workflow.Context, batch activities.Batch) ([]activities.Delivery, error) {
+	in := activities.ExtractInput{Decompression: d.id, ZipDir: d.ZipDir, ZipKey: d.zipKey, Batch: batch}
 	var done activities.Deliveries
 	options := extract(ctx, describe(batch), batch.Size(), d.timeLeft(ctx))
 	err := workflow.ExecuteActivity(options, eagle.ExtractArchives, in).Get(ctx, &done)
-	switch {
-	case err == nil:
+	return done.Archives, err
+}
+
+// gatewayWait is how long a batch has been waiting for the gateway.
+type gatewayWait struct {
+	waiting bool
+	leading bool          // tries for all that wait
+	pause   time.Duration // before the next try
+}
+
+// waitForGateway shows why a batch does not get on and returns when it is time to try again: after a rest, or when the batch that tries for
+// all has got through.
+func (d *decompression) waitForGateway(ctx workflow.Context, wait *gatewayWait, cause error) error {
+	_, d.trouble = activities.ReasonOf(cause)
+	if !wait.waiting {
+		wait.waiting = true
+		d.blocked++
+	}
+	d.enter(ctx, StateWaitingForGateway)
+	if !wait.leading && !d.gateway.TryLock(ctx) {
+		err := d.gateway.Lock(ctx)
+		wait.leading = err == nil
+		return err
+	}
+	wait.leading = true
+	wait.pause = min(max(2*wait.pause, outagePause), outageRecheck)
+	timer := workflow.NewTimerWithOptions(ctx, wait.pause, workflow.TimerOptions{Summary: "then try the gateway again"})
+	return timer.Get(ctx, nil)
+}
+
+func (d *decompression) endWait(wait *gatewayWait) {
+	if wait.waiting {
+		d.blocked--
+	}
+	if wait.leading {
+		d.gateway.Unlock()
+	}
+	*wait = gatewayWait{}
+}
+
+// showExtracting: an eagle is there, and unless a batch says otherwise it can work.
+func (d *decompression) showExtracting(ctx workflow.Context) {
+	if d.blocked == 0 {
 		d.enter(ctx, StateExtracting)
-		return done.Archives
-	case ctx.Err() != nil:
-		return nil
-	case len(batch.Archives) == 1 || activities.IsDeadline(err):
-		return activities.Undelivered(batch, err, workflow.Now(ctx))
 	}
-	var deliveries []activities.Delivery
-	for _, single := range batch.Singles() {
-		deliveries = append(deliveries, d.extract(ctx, single)...)
-	}
-	return deliveries
 }
 
 // timeLeft is what remains of the business deadline, which counts from the start of the decompression and not anew for each batch.
@@ -157,7 +223,7 @@ func (d *decompression) watchEagle(ctx workflow.Context) {
 		case err != nil:
 			workflow.GetLogger(ctx).Warn("cannot ask for eagle", "error", err)
 		case found:
-			d.enter(ctx, StateExtracting)
+			d.showExtracting(ctx)
 		default:
 			d.enter(ctx, StateWaitingForEagle)
 		}
@@ -175,6 +241,10 @@ func (d *decompression) enter(ctx workflow.Context, state string) {
 		details += fmt.Sprintf("\n\nNo eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. "+
 			"Start one: `worker --role eagle --config …`", activities.EagleQueue, d.Deadline)
 		workflow.GetLogger(ctx).Warn("waiting for an eagle worker", "queue", activities.EagleQueue)
+	}
+	if state == StateWaitingForGateway {
+		details += fmt.Sprintf("\n\nEagle cannot get at tiger's directories: %s\n\nThe archives wait, at most %s; collection goes on meanwhile.", d.trouble, d.Deadline)
+		workflow.GetLogger(ctx).Warn("waiting for the gateway", "trouble", d.trouble)
 	}
 	workflow.SetCurrentDetails(ctx, details)
 	setState(ctx, d.SearchAttributes, state)

@@ -27,6 +27,10 @@ const (
 	// at most eagleRecheck: two days of waiting cost about two hundred checks in history.
 	eaglePatience = 10 * time.Second
 	eagleRecheck  = 15 * time.Minute
+	// outagePause is how long a decompression rests when no eagle can get at tiger's directories; each further rest takes twice as long, at
+	// most outageRecheck. One batch tries for all: two days without a gateway are about six thousand entries in history.
+	outagePause   = 10 * time.Second
+	outageRecheck = 5 * time.Minute
 	// lastChance is what a batch gets that is scheduled after its deadline: an eagle that is there can still take it.
 	lastChance = time.Minute
 )
@@ -82,7 +86,7 @@ func transfer(ctx workflow.Context, summary string, size int64) workflow.Context
 // extract: one batch on eagle's queue. It waits for an eagle as long as the business deadline; attempts are bounded, because a batch that kills
 // eagle must not do so for two days.
 func extract(ctx workflow.Context, summary string, size int64, deadline time.Duration) workflow.Context {
-	attempt := 30*time.Minute + time.Duration(size/extractFloor)*time.Second
+	attempt := min(30*time.Minute+time.Duration(size/extractFloor)*time.Second, deadline)
 	return ordinary(ctx, activities.EagleQueue, summary, attempt, deadline, backoff(2*time.Second, 5*time.Minute, 8))
 }
 

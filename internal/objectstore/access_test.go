@@ -117,7 +117,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		}
 	}
 	for call, err := range all(t, b.store, "no-such-bucket", "missing.zip") {
-		require.ErrorIs(t, err, objectstore.ErrNotFound, call)
+		require.ErrorIs(t, err, objectstore.ErrNoBucket, call)
 		assert.ErrorContains(t, err, "no bucket no-such-bucket there", call)
 	}
 }

@@ -45,7 +45,7 @@ const (
 
 var verdicts = map[string]verdict{
 	codeNoKey:                      {kind: ErrNotFound},
-	codeNoBucket:                   {kind: ErrNotFound, advice: "check the name of the bucket"},
+	codeNoBucket:                   {kind: ErrNoBucket, advice: "check the name of the bucket"},
 	codeNoUpload:                   {kind: ErrUnavailable, again: true}, // it was removed under our hands: begin anew
 	codeUnknownUser:                {kind: ErrRefused, advice: adviceKeys},
 	minio.InvalidAccessKeyID:       {kind: ErrRefused, advice: adviceKeys},

@@ -50,8 +50,10 @@ var (
 	ErrUntrusted = errors.New("certificate is not trusted")
 	// ErrRefused: the endpoint does not take the key, or not for this; or the clocks differ too much for a signature.
 	ErrRefused = errors.New("access refused")
-	// ErrNotFound: no such object, or no such bucket; the message says which.
+	// ErrNotFound: there is no such object.
 	ErrNotFound = errors.New("not found")
+	// ErrNoBucket: there is no such bucket, so nothing is known of its objects.
+	ErrNoBucket = errors.New("no such bucket")
 	// ErrFull: the endpoint has no space, or no quota, for the object.
 	ErrFull = errors.New("no space left for it")
 	// ErrDamaged: the bytes that arrive, here or there, are not those that were promised, after several transfers.
@@ -84,8 +86,8 @@ type Object struct{ Bucket, Key string }
 // String is bucket/key as a quoted string of Go, fit for messages whatever the key holds.
 func (o Object) String() string { return fmt.Sprintf("%q", o.Bucket+"/"+o.Key) }
 
-// check refuses keys that are no path of a file, before a proxy or the endpoint makes another key of them.
-func (o Object) check() error {
+// Check refuses keys that are no path of a file, before a proxy or the endpoint makes another key of them. No call accepts such a key.
+func (o Object) Check() error {
 	switch {
 	case len(o.Key) > maxKey:
 		return fmt.Errorf("the key has %d bytes, S3 allows %d: shorten the path", len(o.Key), maxKey)

@@ -47,7 +47,7 @@ type attempt struct {
 
 // persist makes attempts until one succeeds, the call is hopeless, or patience is used up.
 func (s *Store) persist(ctx context.Context, c call, once func(*attempt) error) error {
-	if err := c.object.check(); err != nil {
+	if err := c.object.Check(); err != nil {
 		return &failure{endpoint: s.Endpoint(), call: c, verdict: verdict{kind: ErrRejected}, words: err.Error()}
 	}
 	p := patience{limit: s.opt.Patience + c.waits, began: time.Now()}

@@ -1,0 +1,179 @@
+package activities
+
+import (
+	"bytes"
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"talon/internal/archive"
+	"talon/internal/bundle"
+)
+
+func (s *site) extractFails(dir string, batch Batch) error {
+	s.t.Helper()
+	_, err := attempt(s, s.eagle.ExtractArchives, ExtractInput{Decompression: ownRun, ZipDir: dir, ZipKey: s.tiger.zipKey(dir), Batch: batch})
+	require.Error(s.t, err)
+	return err
+}
+
+// TestOutagesOfTheGateway: the archive is not to blame, which the error says, and why; when it is over the same attempt would succeed.
+func TestOutagesOfTheGateway(t *testing.T) {
+	for name, outage := range map[string]struct {
+		begin, end func(t *testing.T, far *farEagle)
+		reason     string
+	}{
+		"down": {
+			func(t *testing.T, far *farEagle) { require.NoError(t, far.gateway.Kill()) },
+			func(t *testing.T, far *farEagle) { require.NoError(t, far.gateway.Restart(t.Context())) },
+			"store_unreachable",
+		},
+		"another key": {
+			func(t *testing.T, far *farEagle) {
+				require.NoError(t, os.WriteFile(far.key, []byte("eagle-1:wrong"), 0o600))
+			},
+			func(t *testing.T, far *farEagle) {
+				require.NoError(t, os.WriteFile(far.key, []byte("eagle-1:of-no-use-elsewhere"), 0o600))
+			},
+			"store_refused",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			far := newFarEagle(s)
+			dir, batch := s.arrive(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+			outage.begin(t, far)
+			err := s.extractFails(dir, batch)
+			requireReason(t, err, outage.reason, true)
+			assert.True(t, IsOutage(err))
+			assert.ErrorContains(t, err, far.gateway.URL())
+			assert.NotContains(t, err.Error(), "of-no-use-elsewhere")
+			outage.end(t, far)
+			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
+			s.requireTidy()
+		})
+	}
+}
+
+// TestArchiveOutsideOfTheZipWarehouse cannot be had by an eagle that sees no more; it is told where to put it.
+func TestArchiveOutsideOfTheZipWarehouse(t *testing.T) {
+	s := newSite(t, "", "")
+	newFarEagle(s)
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	assert.Equal(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
+	row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
+	require.NoError(t, err)
+	assert.Equal(t, "out_of_reach", row.Reason)
+	assert.Contains(t, row.Detail, dir+" is outside of the zip warehouse")
+}
+
+// TestArchiveChangedSinceItWasCollected: what was collected is what is extracted, or nothing.
+func TestArchiveChangedSinceItWasCollected(t *testing.T) {
+	s := newSite(t, "", "")
+	newFarEagle(s)
+	s.put("a.zip", zipOf("a.txt", "alpha"))
+	s.collect(run1)
+	dir := s.tiger.Warehouse.ZipDir()
+	plan := do(s, s.tiger.PlanExtraction, ExtractionInput{Decompression: decompressionOf(run1), ZipDir: dir, UnzipDir: s.tiger.Warehouse.UnzipDir()})
+	require.Equal(t, ".", plan.ZipKey)
+	require.Equal(t, sha(zipOf("a.txt", "alpha")), plan.Batches[0].Archives[0].SHA256)
+	require.NoError(t, os.Chmod(filepath.Join(dir, branch, "a.zip"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, branch, "a.zip"), []byte(zipOf("a.txt", "omega")), 0o600))
+	requireReason(t, s.extractFails(dir, plan.Batches[0]), "store_damages", false)
+
+	scan := s.own(dir)
+	assert.Equal(t, plan.Batches[0].Archives[0].SHA256, do(s, s.tiger.PlanExtraction, scan).Batches[0].Archives[0].SHA256,
+		"a decompression of its own knows what was collected as well")
+}
+
+// TestHostileBundles: an eagle that somebody has taken over can make any bundle, and tell its true hash.
+func TestHostileBundles(t *testing.T) {
+	file := func(path, content string) archive.File {
+		return archive.File{Path: path, Size: int64(len(content)), SHA256: sha(content), Layer: "a.zip", ModTime: written}
+	}
+	x := file("x", "x")
+	huge := archive.File{Path: "x", Size: 1 << 50, SHA256: sha("x")}
+	for name, files := range map[string][]archive.File{
+		"out of its place":     {file("../x", "x")},
+		"absolute":             {file("/tmp/x", "x")},
+		"a name twice":         {x, x},
+		"in a file":            {x, file("x/y", "x")},
+		"a file as directory":  {file("x/y", "x"), x},
+		"an endless name":      {file(strings.Repeat("n", 300), "x")},
+		"an endless path":      {file(strings.Repeat("n/", 5000)+"x", "x")},
+		"another hash":         {{Path: "x", Size: 1, SHA256: sha("y")}},
+		"more than can be":     {huge},
+		"more than can be, in": {huge, huge, huge},
+		"less than nothing":    {{Path: "x", Size: -1, SHA256: sha("x")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			_, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+			report := archive.Report{Archive: "a.zip", Files: files, Received: len(files)}
+			for _, f := range files {
+				report.Bytes += f.Size
+			}
+			in := SealInput{Decompression: ownRun, UnzipDir: s.tiger.Warehouse.UnzipDir(), Deliveries: []Delivery{s.forge(batch.Archives[0].ID, report)}}
+			assert.Equal(t, SealResult{Damaged: batch.Archives}, do(s, s.tiger.SealArchives, in))
+			assert.Empty(t, s.unzip())
+			s.requireTidy()
+		})
+	}
+	t.Run("the forger can do it right", func(t *testing.T) {
+		s := newSite(t, "", "")
+		_, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+		report := archive.Report{Archive: "a.zip", Files: []archive.File{x}, Received: 1, Bytes: 1}
+		in := SealInput{Decompression: ownRun, UnzipDir: s.tiger.Warehouse.UnzipDir(), Deliveries: []Delivery{s.forge(batch.Archives[0].ID, report)}}
+		assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 1}, do(s, s.tiger.SealArchives, in))
+	})
+}
+
+// forge puts a bundle into the stage that says what the report says and holds an x for each of its files.
+func (s *site) forge(id int64, report archive.Report) Delivery {
+	s.t.Helper()
+	manifest, err := json.Marshal(report)
+	require.NoError(s.t, err)
+	writer, err := bundle.NewWriter()
+	require.NoError(s.t, err)
+	var files []bundle.File
+	for _, f := range report.Files {
+		files = append(files, bundle.File{Path: f.Path, Size: 1})
+	}
+	var packed bytes.Buffer
+	require.NoError(s.t, writer.Write(&packed, manifest, anyFile{}, files, nil))
+	delivery := Delivery{ID: id, Bundle: newBundle(ownRun, "1-1-ABC"), Manifest: hashOf(manifest), Host: "eagle-9", Start: time.Now()}
+	place := s.goods(delivery, "")
+	require.NoError(s.t, os.MkdirAll(filepath.Dir(place), 0o750))
+	require.NoError(s.t, os.WriteFile(place, packed.Bytes(), 0o600))
+	return delivery
+}
+
+// anyFile is a file system in which every name is a file that holds an x.
+type anyFile struct{}
+
+func (anyFile) Open(string) (fs.File, error) {
+	return fstest.MapFS{"x": &fstest.MapFile{Data: []byte("x")}}.Open("x")
+}
+
+// TestFirstTryIsForSmallThings: what takes long is not begun by an attempt that has little time.
+func TestFirstTryIsForSmallThings(t *testing.T) {
+	s := newSite(t, "", "")
+	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
+	in.Deliveries[0].Bytes = firstTryBytes + 1
+	_, err := s.environment().ExecuteLocalActivity(s.tiger.SealArchives, in)
+	require.NoError(t, err, "read on this host already")
+	in.Deliveries[0].Boot = "boot-9"
+	_, err = s.environment().ExecuteLocalActivity(s.tiger.SealArchives, in)
+	require.ErrorContains(t, err, "too much for a first try")
+	assert.False(t, IsFinal(err))
+	assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
+}
