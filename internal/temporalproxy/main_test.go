@@ -1,0 +1,184 @@
+package temporalproxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"talon/config/dial"
+	"talon/internal/devstack"
+	"talon/internal/pki"
+)
+
+// patience bounds every wait for a condition in these tests.
+const patience = 60 * time.Second
+
+// Set once by TestMain, before any test runs.
+var (
+	temporalCLI string
+	temporal    *devstack.Temporal // for tests that leave it running
+)
+
+func TestMain(m *testing.M) {
+	code, err := runAll(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "temporalproxy:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runAll(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "talon-temporalproxy-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx := context.Background()
+	temporalCLI, err = devstack.FindOrBuildCLI(ctx, devstack.CLIOptions{ToolsDir: filepath.Join("..", "..", "tools"), Log: os.Stderr})
+	if err != nil {
+		return 1, err
+	}
+	temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{CLI: temporalCLI, Headless: true, Log: filepath.Join(dir, "temporal.log")})
+	if err != nil {
+		return 1, err
+	}
+	code = m.Run()
+	if err := temporal.Stop(); err != nil {
+		return code, err
+	}
+	return code, goleak.Find()
+}
+
+// front is a running Proxy with the authority of its callers.
+type front struct {
+	*Proxy
+	ca      *pki.CA
+	files   pki.Files
+	address string
+	options Options
+	log     *lockedBuffer
+	served  chan error
+}
+
+// startFront runs a front until the test ends.
+func startFront(t testing.TB, upstream string) *front {
+	t.Helper()
+	dir := t.TempDir()
+	ca, err := pki.NewCA(filepath.Join(dir, "ca"))
+	require.NoError(t, err)
+	files, err := ca.IssueTo(filepath.Join(dir, "gateway"), gateway())
+	require.NoError(t, err)
+	f := &front{ca: ca, files: files, address: "127.0.0.1:0", log: &lockedBuffer{}}
+	f.options = Options{
+		Upstream: upstream, Cert: files.Cert, Key: files.Key, ClientCA: files.CA, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+	}
+	f.start(t)
+	t.Cleanup(func() { f.stop(t) })
+	return f
+}
+
+// gateway is the request for the front's own certificate.
+func gateway() pki.Request {
+	return pki.Request{Name: "gateway", Server: true, Client: true, Hosts: []string{"127.0.0.1", "localhost"}}
+}
+
+// start runs the front at its address, the one from before if there was one.
+func (f *front) start(t testing.TB) {
+	t.Helper()
+	var err error
+	f.Proxy, err = New(f.options)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", f.address)
+	require.NoError(t, err)
+	f.address, f.served = listener.Addr().String(), make(chan error, 1)
+	go func() { f.served <- f.Serve(listener) }()
+}
+
+func (f *front) stop(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	f.Stop(ctx)
+	require.NoError(t, <-f.served)
+	f.served <- nil // so that it may be stopped again
+}
+
+// pair issues a certificate for a client.
+func (f *front) pair(t testing.TB, role Role) tls.Certificate {
+	t.Helper()
+	pair, err := f.ca.Issue(pki.Request{Name: string(role) + "-1", Role: string(role), Client: true})
+	require.NoError(t, err)
+	return pair.TLS()
+}
+
+// conn connects with certificates, or without.
+func (f *front) conn(t testing.TB, pairs ...tls.Certificate) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(f.address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		Certificates: pairs, RootCAs: f.ca.Pool(),
+	})))
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, conn.Close()) })
+	return conn
+}
+
+// client connects as Talon's programs do: by the environment, through config/dial.
+func (f *front) client(t testing.TB, role Role) client.Client {
+	t.Helper()
+	files, err := f.ca.IssueTo(t.TempDir(), pki.Request{Name: string(role) + "-1", Role: string(role), Client: true})
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"TEMPORAL_CONFIG_FILE": os.DevNull, "TEMPORAL_ADDRESS": f.address, "TEMPORAL_TLS_SERVER_NAME": "localhost",
+		"TEMPORAL_TLS_CLIENT_CERT_PATH": files.Cert, "TEMPORAL_TLS_CLIENT_KEY_PATH": files.Key, "TEMPORAL_TLS_SERVER_CA_CERT_PATH": files.CA,
+	} {
+		t.Setenv(name, value)
+	}
+	connected, err := dial.Client(t.Context(), dial.Options{Logger: slog.New(slog.DiscardHandler), Identity: string(role)})
+	require.NoError(t, err)
+	t.Cleanup(connected.Close)
+	return connected
+}
+
+// lockedBuffer takes a log from many goroutines.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(data)
+}
+
+func (b *lockedBuffer) contains(text string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Contains(b.buffer.String(), text)
+}
+
+func eventually(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 10*time.Millisecond, what)
+}
+
+func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
