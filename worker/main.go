@@ -71,6 +71,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.Flags().StringVar(&options.role, "role", "all", "tiger, eagle or all")
 	root.Flags().StringVar(&options.name, "name", "", "name of this host in results (default: its host name)")
 	root.Flags().StringVar(&options.logFormat, "log", "text", "log format: text or json")
+	root.Flags().StringVar(&options.health, "health", "", "serve GET /health and /ready on this address, such as 127.0.0.1:9090")
 	root.AddCommand(newExtractCommand(stdout))
 	root.SetFlagErrorFunc(seeHelp)
 	return root

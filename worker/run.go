@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
@@ -38,6 +39,8 @@ const tigerPollers = 8
 
 type runOptions struct {
 	config, role, name, logFormat string
+
+	health string // address of the health endpoint; "" is none
 }
 
 func (o runOptions) has(role string) bool { return o.role == role || o.role == roleAll }
@@ -50,6 +53,7 @@ type host struct {
 	temporal  client.Client
 	namespace string
 	log       *slog.Logger
+	health    health
 	fatal     chan error
 	closers   []func()
 }
@@ -65,6 +69,9 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	}
 	h := &host{options: options, log: log, fatal: make(chan error, 2)}
 	defer h.close()
+	if err := h.serveHealth(); err != nil {
+		return err
+	}
 	if err := h.open(ctx); err != nil {
 		return err
 	}
@@ -78,6 +85,8 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 		}
 		defer w.Stop()
 	}
+	h.health.start(h.askTemporal)
+	defer h.health.stop()
 	h.log.Info("worker started", "role", options.role, "config", h.config.Path, "directories", h.directories())
 	select {
 	case <-ctx.Done():
@@ -125,7 +134,9 @@ func (h *host) open(ctx context.Context) error {
 	if h.namespace, err = dial.Namespace(); err != nil {
 		return err
 	}
-	h.temporal, err = dial.Client(ctx, dial.Options{Logger: h.log, Identity: fmt.Sprintf("%s-%d@%s", h.options.role, os.Getpid(), h.options.name)})
+	h.temporal, err = dial.Client(ctx, dial.Options{
+		Logger: h.log, Identity: fmt.Sprintf("%s-%d@%s", h.options.role, os.Getpid(), h.options.name), Observe: h.health.observe,
+	})
 	if err != nil {
 		return err
 	}
@@ -161,6 +172,25 @@ func (h *host) resolveSecrets() error {
 
 // isRemote tells that this eagle is without tiger's disk. One that runs beside tiger has it, whatever the configuration says of others.
 func (h *host) isRemote() bool { return h.config.Eagle.IsRemote() && !h.options.has(roleTiger) }
+
+// serveHealth opens the health endpoint if one is asked for.
+func (h *host) serveHealth() error {
+	if h.options.health == "" {
+		return nil
+	}
+	stop, err := h.health.serve(h.options.health)
+	if err != nil {
+		return err
+	}
+	h.closers = append(h.closers, stop)
+	return nil
+}
+
+// askTemporal fails when Temporal does not answer what it answers to every client.
+func (h *host) askTemporal(ctx context.Context) error {
+	_, err := h.temporal.WorkflowService().GetSystemInfo(ctx, &workflowservice.GetSystemInfoRequest{})
+	return err
+}
 
 func (h *host) close() {
 	for _, c := range slices.Backward(h.closers) {

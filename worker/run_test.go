@@ -78,6 +78,12 @@ func (f *fakeServer) queues() []string {
 func serve(t *testing.T) *fakeServer {
 	t.Helper()
 	f := &fakeServer{asked: make(chan struct{}), polled: map[string]int{}}
+	serveAs(t, f)
+	return f
+}
+
+func serveAs(t *testing.T, f workflowservice.WorkflowServiceServer) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := grpc.NewServer()
@@ -88,7 +94,6 @@ func serve(t *testing.T) *fakeServer {
 	t.Setenv("TEMPORAL_ADDRESS", listener.Addr().String())
 	t.Setenv("TEMPORAL_CONFIG_FILE", "")
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
-	return f
 }
 
 // runUntil runs a worker until exactly those queues are polled, stops it, and returns its log. It must end well.

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -34,6 +35,8 @@ const fileVariable = "TEMPORAL_CONFIG_FILE"
 type Options struct {
 	Logger   *slog.Logger // for the SDK; nil is slog.Default()
 	Identity string       // of the process, shown in the Web UI; "" is the SDK's pid@host
+
+	Observe grpc.UnaryClientInterceptor // sees each call and each of its retries; nil is nobody
 }
 
 // Client returns a client that has talked to its server, within ten seconds. The caller closes it. An error wraps
@@ -83,6 +86,10 @@ func connect(
 	clientOptions.Logger = log.NewStructuredLogger(options.Logger)
 	clientOptions.Identity = options.Identity
 	clientOptions.ConnectionOptions.GetSystemInfoTimeout = limit // the call that proves the connection
+	if options.Observe != nil {
+		clientOptions.ConnectionOptions.DialOptions = append(clientOptions.ConnectionOptions.DialOptions,
+			grpc.WithChainUnaryInterceptor(options.Observe))
+	}
 
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
