@@ -37,14 +37,15 @@ func (m *moodyServer) change(polls, system error) {
 	m.changed = make(chan struct{})
 }
 
-func (m *moodyServer) mood() (polls, system error, changed <-chan struct{}) {
+// mood is the answers of the moment, and what is closed when they change.
+func (m *moodyServer) mood() (changed <-chan struct{}, polls, system error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.polls, m.system, m.changed
+	return m.changed, m.polls, m.system
 }
 
 func (m *moodyServer) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
-	_, err, _ := m.mood()
+	_, _, err := m.mood()
 	return &workflowservice.GetSystemInfoResponse{}, err
 }
 
@@ -56,7 +57,7 @@ func (m *moodyServer) PollActivityTaskQueue(
 	ctx context.Context, _ *workflowservice.PollActivityTaskQueueRequest,
 ) (*workflowservice.PollActivityTaskQueueResponse, error) {
 	for {
-		err, _, changed := m.mood()
+		changed, err, _ := m.mood()
 		if err != nil {
 			return nil, err
 		}
