@@ -86,19 +86,26 @@ type ArchiveExpectation struct {
 func Branches(seed uint64) []Branch {
 	var branches []Branch
 	for i, plan := range plans {
-		random := rand.New(rand.NewPCG(seed, uint64(i)))
-		b := Branch{
-			Name: fmt.Sprintf("branch-%03d", i+1), About: plan.about, RemoteDir: remoteDir, Encoding: plan.encoding,
-			User: branchUser, Password: fmt.Sprintf("%016x", random.Uint64()), Fault: plan.fault, EmptyDirs: plan.emptyDirs,
-			Expect: Expectation{Files: map[string]string{}, Archives: map[string]ArchiveExpectation{}},
-		}
-		if plan.items != nil {
-			b.serve(plan.items(&writer{random: random, branch: b.Name, day: businessDay}))
-		}
-		b.applyFault()
-		branches = append(branches, b)
+		branches = append(branches, plan.branch(branchName(i), seed, i))
 	}
 	return branches
+}
+
+func branchName(index int) string { return fmt.Sprintf("branch-%03d", index+1) }
+
+// branch makes the branch that is planned, from the seed and its index.
+func (p plan) branch(name string, seed uint64, index int) Branch {
+	random := rand.New(rand.NewPCG(seed, uint64(index)))
+	b := Branch{
+		Name: name, About: p.about, RemoteDir: remoteDir, Encoding: p.encoding,
+		User: branchUser, Password: fmt.Sprintf("%016x", random.Uint64()), Fault: p.fault, EmptyDirs: p.emptyDirs,
+		Expect: Expectation{Files: map[string]string{}, Archives: map[string]ArchiveExpectation{}},
+	}
+	if p.items != nil {
+		b.serve(p.items(&writer{random: random, branch: b.Name, day: businessDay}))
+	}
+	b.applyFault()
+	return b
 }
 
 // serve puts items on the branch's server, a minute apart on the evening of the business day, and notes what they deserve.

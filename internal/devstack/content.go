@@ -78,6 +78,17 @@ func (w *writer) receipt(number int) []byte {
 	return append([]byte(head), w.statements(kilobyte+w.random.IntN(3*kilobyte))...)
 }
 
+// noise are size bytes that no compression makes smaller.
+func (w *writer) noise(size int) []byte {
+	var seed [32]byte
+	for i := range seed {
+		seed[i] = byte(w.random.Uint32())
+	}
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8(seed).Read(data) // never fails
+	return data
+}
+
 func (w *writer) pause(milliseconds int) time.Duration {
 	return time.Duration(1+w.random.IntN(milliseconds)) * time.Millisecond
 }
