@@ -86,10 +86,7 @@ func connect(
 	clientOptions.Logger = log.NewStructuredLogger(options.Logger)
 	clientOptions.Identity = options.Identity
 	clientOptions.ConnectionOptions.GetSystemInfoTimeout = limit // the call that proves the connection
-	if options.Observe != nil {
-		clientOptions.ConnectionOptions.DialOptions = append(clientOptions.ConnectionOptions.DialOptions,
-			grpc.WithChainUnaryInterceptor(options.Observe))
-	}
+	clientOptions.ConnectionOptions.DialOptions = append(clientOptions.ConnectionOptions.DialOptions, dialOptions(options)...)
 
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -101,6 +98,16 @@ func connect(
 		return nil, fmt.Errorf("connecting to Temporal at %s: %w", profile.Address, context.Cause(ctx))
 	}
 	return nil, fmt.Errorf("%w at %s: %w: %s", ErrUnreachable, profile.Address, redact(err, profile.APIKey), remedy(err))
+}
+
+// dialOptions are what the SDK does not set. By default, gRPC asks the DNS for settings of the client as well (a TXT record), and waits for the
+// answer; the DNS of a network that is shut off, such as an internal one of Docker, may give none, and the time is up.
+func dialOptions(options Options) []grpc.DialOption {
+	dial := []grpc.DialOption{grpc.WithDisableServiceConfig()}
+	if options.Observe != nil {
+		dial = append(dial, grpc.WithChainUnaryInterceptor(options.Observe))
+	}
+	return dial
 }
 
 // remedy says what to do about a failed connection: a server that refuses this client need not be started.

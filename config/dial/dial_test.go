@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -158,6 +159,26 @@ func TestClientUsesTheSettings(t *testing.T) {
 	assert.Equal(t, "tiger@host", request.GetIdentity())
 	assert.Equal(t, "branches", request.GetNamespace())
 	assert.NotContains(t, logged.String(), apiKey)
+}
+
+// TestOnlyTheAddressIsLookedUp: where names are answered at all, that one is; others may be waited for in vain.
+func TestOnlyTheAddressIsLookedUp(t *testing.T) {
+	clean(t)
+	_, address := serve(t, nil)
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	t.Setenv("TEMPORAL_ADDRESS", "localhost:"+port) // which every machine knows without asking
+	var asked atomic.Int64
+	usual := net.DefaultResolver
+	defer func() { net.DefaultResolver = usual }()
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("the network is shut off")
+	}}
+	connected, err := Client(t.Context(), Options{Logger: quiet()})
+	require.NoError(t, err)
+	connected.Close()
+	assert.Zero(t, asked.Load())
 }
 
 func TestRefusedClient(t *testing.T) {
