@@ -9,7 +9,13 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
+# Build contexts of the images; the names are those of the Dockerfile's stages.
+CONTEXTS := .cache/images
+IMAGES := setup temporal temporal-front worker starter branch
+# With the zones of the world in it: an image has no /usr/share/zoneinfo.
+STATIC := go build -trimpath -tags timetzdata -ldflags "-s -w"
+
+.PHONY: help build run images temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +26,26 @@ build: ## build bin/worker and bin/starter (static)
 run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CONFIG=my.yaml: your servers
 	go build -trimpath -o bin/ ./internal/devstack/cmd/devstack
 	bin/devstack $(if $(ONCE),--once) $(if $(CONFIG),--config $(CONFIG))
+
+images: ## build the images of docker-compose.yml out of static programs compiled here (needs Docker, no registry; minutes the first time)
+	@docker version --format 'Docker Engine {{.Server.Version}}'
+	rm -rf $(CONTEXTS)
+	mkdir -p $(addprefix $(CONTEXTS)/,$(IMAGES)) $(CONTEXTS)/setup/{private,empty} $(CONTEXTS)/temporal/private \
+		$(CONTEXTS)/{worker,gateway}/{private,warehouse/{zip,unzip,state,stage/bundles}}
+	chmod 700 $(CONTEXTS)/*/private
+	chmod 750 $(CONTEXTS)/setup/empty $$(find $(CONTEXTS)/*/warehouse -type d)
+	$(STATIC) -o $(CONTEXTS)/setup/ ./internal/compose/cmd/setup
+	$(STATIC) -o $(CONTEXTS)/temporal/ ./internal/healthcheck/cmd/healthcheck
+	cp "$$(go run ./internal/devstack/cmd/devstack --cli | sed -n 's/^Temporal CLI: //p')" $(CONTEXTS)/temporal/temporal
+	$(STATIC) -o $(CONTEXTS)/temporal-front/ ./internal/temporalproxy/cmd/temporalproxy ./internal/healthcheck/cmd/healthcheck
+	$(STATIC) -o $(CONTEXTS)/worker/ ./worker ./internal/healthcheck/cmd/healthcheck
+	$(STATIC) -o $(CONTEXTS)/starter/ ./starter
+	$(STATIC) -o $(CONTEXTS)/branch/ ./internal/devstack/cmd/ftpdemo ./internal/healthcheck/cmd/healthcheck
+	find $(CONTEXTS) -type f -exec chmod 755 {} +
+	@set -e; for image in $(IMAGES); do \
+		echo "image localhost/talon-$$image"; \
+		sed -n "/ AS $$image\$$/,/^\$$/p" Dockerfile | docker build --quiet --tag localhost/talon-$$image --file - $(CONTEXTS)/$$image; \
+	done
 
 temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
 	go run ./internal/devstack/cmd/devstack --cli
