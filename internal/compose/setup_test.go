@@ -168,7 +168,9 @@ func TestRepairs(t *testing.T) {
 		"another copy":   {put("eagle/eagle-s3.key", "eagle:another-secret-than-gateway's"), "", nil},
 		"left half done": {put("tiger/branch-002.password.new", "half"), "", []string{"tiger/branch-002.password.new"}},
 		"key for nobody": {
-			func(t *testing.T, root string) { require.NoError(t, os.Chmod(filepath.Join(root, "tiger/tiger.key"), 0o600)) }, "", nil,
+			func(t *testing.T, root string) {
+				require.NoError(t, os.Chmod(filepath.Join(root, "tiger/tiger.key"), 0o600))
+			}, "", nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
