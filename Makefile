@@ -9,13 +9,7 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-# Build contexts of the images; the names are those of the Dockerfile's stages.
-CONTEXTS := .cache/images
-IMAGES := setup temporal temporal-front worker starter branch
-# With the zones of the world in it: an image has no /usr/share/zoneinfo.
-STATIC := go build -trimpath -tags timetzdata -ldflags "-s -w"
-
-.PHONY: help build run images temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
+.PHONY: help build run temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +21,13 @@ run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CON
 	go build -trimpath -o bin/ ./internal/devstack/cmd/devstack
 	bin/devstack $(if $(ONCE),--once) $(if $(CONFIG),--config $(CONFIG))
 
+# Build contexts of the images; the names are those of the Dockerfile's stages.
+CONTEXTS := .cache/images
+IMAGES := setup temporal temporal-front gateway worker starter branch
+# With the zones of the world in it: an image has no /usr/share/zoneinfo.
+STATIC := go build -trimpath -tags timetzdata -ldflags "-s -w"
+
+.PHONY: images
 images: ## build the images of docker-compose.yml out of static programs compiled here (needs Docker, no registry; minutes the first time)
 	@docker version --format 'Docker Engine {{.Server.Version}}'
 	rm -rf $(CONTEXTS)
@@ -38,6 +39,8 @@ images: ## build the images of docker-compose.yml out of static programs compile
 	$(STATIC) -o $(CONTEXTS)/temporal/ ./internal/healthcheck/cmd/healthcheck
 	cp "$$(go run ./internal/devstack/cmd/devstack --cli | sed -n 's/^Temporal CLI: //p')" $(CONTEXTS)/temporal/temporal
 	$(STATIC) -o $(CONTEXTS)/temporal-front/ ./internal/temporalproxy/cmd/temporalproxy ./internal/healthcheck/cmd/healthcheck
+	$(STATIC) -o $(CONTEXTS)/gateway/ ./internal/gateway/cmd/gateway ./internal/healthcheck/cmd/healthcheck
+	cp "$$(go run ./internal/gateway/cmd/gateway find)" $(CONTEXTS)/gateway/versitygw
 	$(STATIC) -o $(CONTEXTS)/worker/ ./worker ./internal/healthcheck/cmd/healthcheck
 	$(STATIC) -o $(CONTEXTS)/starter/ ./starter
 	$(STATIC) -o $(CONTEXTS)/branch/ ./internal/devstack/cmd/ftpdemo ./internal/healthcheck/cmd/healthcheck
