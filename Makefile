@@ -27,7 +27,7 @@ IMAGES := setup temporal temporal-front gateway worker starter branch
 # With the zones of the world in it: an image has no /usr/share/zoneinfo.
 STATIC := go build -trimpath -tags timetzdata -ldflags "-s -w"
 
-.PHONY: images
+.PHONY: images test-compose
 images: ## build the images of docker-compose.yml out of static programs compiled here (needs Docker, no registry; minutes the first time)
 	@docker version --format 'Docker Engine {{.Server.Version}}'
 	rm -rf $(CONTEXTS)
@@ -49,6 +49,9 @@ images: ## build the images of docker-compose.yml out of static programs compile
 		echo "image localhost/talon-$$image"; \
 		sed -n "/ AS $$image\$$/,/^\$$/p" Dockerfile | docker build --quiet --tag localhost/talon-$$image --file - $(CONTEXTS)/$$image; \
 	done
+
+test-compose: ## run docker-compose.yml as README says, with faults in it, and compare every file (about 5 minutes; skipped without Docker)
+	TALON_TEST_COMPOSE=1 go test -count=1 -timeout 40m -v -run 'TestCompose' ./internal/compose/
 
 temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
 	go run ./internal/devstack/cmd/devstack --cli
