@@ -9,13 +9,16 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
+.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build bin/worker and bin/starter (static)
-	go build -trimpath -o bin/ ./worker ./starter
+# What two hosts need beside worker and starter.
+BETWEEN := ./internal/gateway/cmd/gateway ./internal/pki/cmd/pki ./internal/temporalproxy/cmd/temporalproxy
+
+build: ## build bin/worker and bin/starter, and for two hosts bin/gateway, bin/pki and bin/temporalproxy (static)
+	go build -trimpath -o bin/ ./worker ./starter $(BETWEEN)
 
 run: build ## collect and decompress on an embedded demo; ONCE=1: then stop; CONFIG=my.yaml: your servers
 	go build -trimpath -o bin/ ./internal/devstack/cmd/devstack
@@ -27,7 +30,6 @@ IMAGES := setup temporal temporal-front gateway worker starter branch
 # With the zones of the world in it: an image has no /usr/share/zoneinfo.
 STATIC := go build -trimpath -tags timetzdata -ldflags "-s -w"
 
-.PHONY: images test-compose
 images: ## build the images of docker-compose.yml out of static programs compiled here (needs Docker, no registry; minutes the first time)
 	@docker version --format 'Docker Engine {{.Server.Version}}'
 	rm -rf $(CONTEXTS)
