@@ -11,6 +11,8 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"unicode"
 
 	"talon/internal/archive"
 	"talon/internal/bundle"
@@ -77,7 +79,11 @@ func (r *Remote) Fetch(ctx context.Context, in ExtractInput, ref ArchiveRef, pro
 
 func (r *Remote) fetch(ctx context.Context, key string, size int64, sum, to string, progress func(int64)) error {
 	object := objectstore.Object{Bucket: r.archives, Key: key}
-	if err := object.Check(); err != nil {
+	err := object.Check()
+	if err == nil && strings.ContainsFunc(key, unicode.IsControl) { // as package gateway has it
+		err = fmt.Errorf("%q holds a control character: rename the file", key)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errOutOfReach, err)
 	}
 	release, err := r.enter(ctx)

@@ -75,6 +75,21 @@ func TestArchiveOutsideOfTheZipWarehouse(t *testing.T) {
 	assert.Contains(t, row.Detail, dir+" is outside of the zip warehouse")
 }
 
+// TestNamesThatNoObjectHas are the archive's trouble, and no outage.
+func TestNamesThatNoObjectHas(t *testing.T) {
+	s := newSite(t, "", "")
+	newFarEagle(s)
+	long := strings.Repeat("directory/", 120) + "a.zip"
+	dir, batch := s.arrive(map[string]string{"line\nbreak.zip": zipOf("a.txt", "alpha"), long: zipOf("b.txt", "beta"), "good.zip": zipOf("c.txt", "gamma")})
+	assert.Equal(t, SealResult{Succeeded: 1, Failed: 2, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
+	for _, a := range batch.Archives {
+		if a.Path != "good.zip" {
+			_, reason := s.outcome(a.ID)
+			assert.Equal(t, "out_of_reach", reason, a.Path)
+		}
+	}
+}
+
 // TestArchiveChangedSinceItWasCollected: what was collected is what is extracted, or nothing.
 func TestArchiveChangedSinceItWasCollected(t *testing.T) {
 	s := newSite(t, "", "")

@@ -13,7 +13,7 @@ import (
 // catalog when it starts; a decompression of its own scans a directory first. While no eagle polls, it says so and waits, up to its
 // deadline; nobody else waits for it.
 func DecompressWorkflow(ctx workflow.Context, in DecompressInput) (DecompressResult, error) {
-	d := &decompression{DecompressInput: in, id: workflow.GetInfo(ctx).WorkflowExecution.ID, state: StatePlanning, gateway: workflow.NewMutex(ctx)}
+	d := &decompression{DecompressInput: in, id: workflow.GetInfo(ctx).WorkflowExecution.ID, state: StatePlanning}
 	if d.Start.IsZero() {
 		d.Start = workflow.Now(ctx)
 	}
@@ -29,9 +29,11 @@ type decompression struct {
 	id      string
 	zipKey  string // see activities.ExtractInput
 	state   string
-	gateway workflow.Mutex // held by the batch that tries the gateway for all that wait for it
-	blocked int            // batches that wait for it
-	trouble string         // why
+	blocked int           // batches that wait for the gateway
+	trouble string        // why
+	resting bool          // one of them lets time pass
+	pause   time.Duration // how much
+	passed  int           // batches that got through
 	failed  error
 }
 
@@ -128,8 +130,7 @@ func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []
 		done, err := d.tryToExtract(ctx, batch)
 		switch {
 		case err == nil:
-			d.endWait(&wait)
-			d.showExtracting(ctx)
+			d.gotThrough(ctx, &wait)
 			return done
 		case ctx.Err() != nil:
 			return nil
@@ -158,15 +159,15 @@ func (d *decompression) tryToExtract(ctx workflow.Context, batch activities.Batc
 	return done.Archives, err
 }
 
-// gatewayWait is how long a batch has been waiting for the gateway.
+// gatewayWait is what a batch knows of its waiting for the gateway.
 type gatewayWait struct {
 	waiting bool
-	leading bool          // tries for all that wait
-	pause   time.Duration // before the next try
+	woken   bool // once before its time, when another batch got through
 }
 
-// waitForGateway shows why a batch does not get on and returns when it is time to try again: after a rest, or when the batch that tries for
-// all has got through.
+// waitForGateway shows why a batch does not get on and returns when it is time to try again. Of all that wait one rests at a time and then tries,
+// so that two days without a gateway do not fill a history; as soon as one gets through, the others try as well. What keeps only this batch from
+// getting through keeps no other.
 func (d *decompression) waitForGateway(ctx workflow.Context, wait *gatewayWait, cause error) error {
 	_, d.trouble = activities.ReasonOf(cause)
 	if !wait.waiting {
@@ -174,23 +175,35 @@ func (d *decompression) waitForGateway(ctx workflow.Context, wait *gatewayWait, 
 		d.blocked++
 	}
 	d.enter(ctx, StateWaitingForGateway)
-	if !wait.leading && !d.gateway.TryLock(ctx) {
-		err := d.gateway.Lock(ctx)
-		wait.leading = err == nil
+	seen := d.passed
+	isOver := func() bool { return !wait.woken && d.passed != seen }
+	if err := workflow.Await(ctx, func() bool { return isOver() || !d.resting }); err != nil {
 		return err
 	}
-	wait.leading = true
-	wait.pause = min(max(2*wait.pause, outagePause), outageRecheck)
-	timer := workflow.NewTimerWithOptions(ctx, wait.pause, workflow.TimerOptions{Summary: "then try the gateway again"})
-	return timer.Get(ctx, nil)
+	if !isOver() {
+		d.resting = true
+		defer func() { d.resting = false }()
+		d.pause = min(max(2*d.pause, outagePause), outageRecheck)
+		rest := workflow.AwaitOptions{Timeout: d.pause, TimerOptions: workflow.TimerOptions{Summary: "then try the gateway again"}}
+		if _, err := workflow.AwaitWithOptions(ctx, rest, isOver); err != nil {
+			return err
+		}
+	}
+	wait.woken = wait.woken || isOver()
+	return nil
+}
+
+// gotThrough notes that eagle can get at tiger's directories.
+func (d *decompression) gotThrough(ctx workflow.Context, wait *gatewayWait) {
+	d.passed++
+	d.pause = 0
+	d.endWait(wait)
+	d.showExtracting(ctx)
 }
 
 func (d *decompression) endWait(wait *gatewayWait) {
 	if wait.waiting {
 		d.blocked--
-	}
-	if wait.leading {
-		d.gateway.Unlock()
 	}
 	*wait = gatewayWait{}
 }

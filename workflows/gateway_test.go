@@ -47,6 +47,27 @@ func TestWaitingForTheGateway(t *testing.T) {
 	}
 }
 
+// TestOneBatchThatNeverGetsThrough keeps no other from getting on, while the gateway is away and after it.
+func TestOneBatchThatNeverGetsThrough(t *testing.T) {
+	w := withArchives(t, 40)
+	w.batch, w.batches = 2, 100
+	on(w, func(_ activity.Info, in activities.ExtractInput) error {
+		if has(in, 1) {
+			return final(activities.StoreRefused)
+		}
+		return nil
+	})
+	w.gatewayAway(activities.StoreUnreachable, time.Hour)
+	var done int
+	w.env.RegisterDelayedCallback(func() { done = len(w.sealed) }, time.Hour+2*outageRecheck)
+	w.execute(decompressionID, DecompressWorkflow, w.decompressInput())
+	assert.Equal(t, 38, done, "the others are through long before the deadline")
+	result := resultOf[DecompressResult](w)
+	assert.Equal(t, []int{activities.Partial, 38, 2}, []int{result.Result, result.Succeeded, result.Failed})
+	assert.Equal(t, []string{"store_refused", "store_refused", ""}, []string{w.sealed[1], w.sealed[2], w.sealed[3]})
+	assert.Less(t, len(inputs[activities.ExtractInput](w)), 700, "two days of trying do not fill a history")
+}
+
 func TestGatewayAwayUntilTheDeadline(t *testing.T) {
 	w := withArchives(t, 3)
 	w.batch = 2
