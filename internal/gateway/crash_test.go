@@ -268,6 +268,25 @@ func (s *site) isCompleting(upload string) bool {
 	return s.session.ledger.completing[upload]
 }
 
+// versitygw makes the note of an object's ETag before the object: another request must not take it away between the two.
+func TestANoteIsLeftToWhoeverIsWriting(t *testing.T) {
+	s := startSite(t)
+	ledger, note := s.session.ledger, filepath.Join(s.state, "attributes", BucketStage, "d1/a.tar.zst/meta/etag")
+	require.NoError(t, ledger.begin("d1/a.tar.zst"))
+	require.NoError(t, os.MkdirAll(filepath.Dir(note), 0o700))
+	require.NoError(t, os.WriteFile(note, nil, 0o600))
+	require.NoError(t, ledger.begin("d1/a.tar.zst"))
+	assert.FileExists(t, note)
+	_, err := ledger.sweep(time.Now().Add(2 * staleNote))
+	require.NoError(t, err)
+	assert.FileExists(t, note)
+	ledger.end("d1/a.tar.zst")
+	ledger.end("d1/a.tar.zst")
+	require.NoError(t, ledger.begin("d1/a.tar.zst"))
+	assert.NoFileExists(t, note, "nobody is writing, so it is about an object that never came to be")
+	ledger.end("d1/a.tar.zst")
+}
+
 func TestStopLetsRequestsEnd(t *testing.T) {
 	s := startSite(t)
 	put := s.slowPut("d1/a.tar.zst")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -58,13 +59,22 @@ func newDoor(opts Options, place *place, ledger *ledger, server *server) *door {
 }
 
 // newFront is the HTTP server in which the door is. HTTP/1 is all that S3 clients need.
-func newFront(d *door) *http.Server {
+// open counts its connections, some of which end a moment after the server.
+func newFront(d *door, open *sync.WaitGroup) *http.Server {
 	front := &http.Server{
 		Handler: d, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeaders,
 		ErrorLog:  slog.NewLogLogger(d.log.Handler(), slog.LevelDebug), // handshakes that fail
 		Protocols: new(http.Protocols),
 	}
 	front.Protocols.SetHTTP1(true)
+	front.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Done()
+		}
+	}
 	return front
 }
 

@@ -16,7 +16,8 @@ import (
 //	                                     (O_TMPFILE), so that nothing is left of it; where the file system has no such files, it
 //	                                     is .sgwtmp/<SHA-256 of the key>.<number>
 //	.sgwtmp/multipart/<SHA-256 of the key>/<upload ID>/<part number>
-//	                                     an upload in parts that is neither completed nor aborted
+//	                                     an upload in parts that is neither completed nor aborted, or of which a part arrived
+//	                                     after the abort
 //	.sgwtmp/multipart/<SHA-256 of the key>/<upload ID>.<ETag>.inprogress/<part number>
 //	                                     the same, killed in the middle of the completion
 //	<directory>/                         directories of objects that tiger has taken away

@@ -27,7 +27,8 @@ type session struct {
 	server   *server // versitygw
 	listener net.Listener
 	front    *http.Server
-	failed   chan error // what ended the front, if nobody stopped it
+	open     sync.WaitGroup // connections of the front
+	failed   chan error     // what ended the front, if nobody stopped it
 
 	cancel context.CancelFunc
 	group  sync.WaitGroup
@@ -69,7 +70,7 @@ func startSession(ctx context.Context, opts Options, address string) (s *session
 // serve opens the door and starts what goes on beside it.
 func (s *session) serve(place *place) {
 	door := newDoor(s.opts, place, s.ledger, s.server)
-	s.front = newFront(door)
+	s.front = newFront(door, &s.open)
 	listener := s.listener
 	if s.certs != nil {
 		listener = tls.NewListener(listener, s.certs.config())
@@ -145,6 +146,7 @@ func (s *session) end(errs []error) error {
 		s.cancel()
 	}
 	s.group.Wait()
+	s.open.Wait()
 	if s.listener != nil {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
