@@ -31,41 +31,57 @@ import (
 // patience bounds every wait for a condition in these tests.
 const patience = 60 * time.Second
 
-// Set once by TestMain, before any test runs.
-var (
-	temporalCLI string
-	temporal    *devstack.Temporal // for tests that leave it running
-)
-
 func TestMain(m *testing.M) {
-	code, err := runAll(m)
-	if err != nil {
+	code := m.Run()
+	if err := errors.Join(shared.stop(), goleak.Find()); err != nil {
 		fmt.Fprintln(os.Stderr, "temporalproxy:", err)
 		code = 1
 	}
 	os.Exit(code)
 }
 
-func runAll(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "talon-temporalproxy-")
+// shared is the Temporal server of the tests that leave it running. It starts when the first of them asks for it.
+var shared sharedServer
+
+type sharedServer struct {
+	once   sync.Once
+	dir    string
+	server *devstack.Temporal
+	err    error
+}
+
+func (s *sharedServer) start(ctx context.Context) {
+	if s.dir, s.err = os.MkdirTemp("", "talon-temporalproxy-"); s.err == nil {
+		s.server, s.err = startTemporal(ctx, s.dir, "")
+	}
+}
+
+func (s *sharedServer) stop() (err error) {
+	if s.server != nil {
+		err = s.server.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// upstream returns the address of the shared server.
+func upstream(t testing.TB) string {
+	t.Helper()
+	shared.once.Do(func() { shared.start(context.WithoutCancel(t.Context())) })
+	require.NoError(t, shared.err)
+	return shared.server.Address()
+}
+
+// startTemporal runs a server that logs into dir, with its state in a file or, without one, in memory, which is faster.
+func startTemporal(ctx context.Context, dir, database string) (*devstack.Temporal, error) {
+	cli, err := devstack.FindOrBuildCLI(ctx, devstack.CLIOptions{ToolsDir: filepath.Join("..", "..", "tools"), Log: os.Stderr})
 	if err != nil {
-		return 1, err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	ctx := context.Background()
-	temporalCLI, err = devstack.FindOrBuildCLI(ctx, devstack.CLIOptions{ToolsDir: filepath.Join("..", "..", "tools"), Log: os.Stderr})
-	if err != nil {
-		return 1, err
-	}
-	temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{CLI: temporalCLI, Headless: true, Log: filepath.Join(dir, "temporal.log")})
-	if err != nil {
-		return 1, err
-	}
-	code = m.Run()
-	if err := temporal.Stop(); err != nil {
-		return code, err
-	}
-	return code, goleak.Find()
+	return devstack.StartTemporal(ctx, devstack.TemporalOptions{
+		CLI: cli, Headless: true, Log: filepath.Join(dir, "temporal.log"), DBFile: database,
+		// Otherwise Temporal looks for new tasks 20 times a second at most, which is all that a sequence of activities would measure.
+		DynamicConfig: map[string]string{"history.transferProcessorMaxPollRPS": "10000"},
+	})
 }
 
 // front is a running Proxy with the authority of its callers.
@@ -182,3 +198,11 @@ func eventually(t testing.TB, condition func() bool, what string) {
 }
 
 func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
+
+// listen returns a listener on a free port.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return listener
+}

@@ -73,17 +73,15 @@ func (p *namespacePlan) mayName(known map[*namespacePlan]bool) bool {
 	return false
 }
 
-// maxDepth is more than messages of Temporal are nested, but for those that are made to exhaust whoever reads them; protobuf's own limit is 10,000.
-const maxDepth = 100
-
 // check lets a request pass as it is, unless it names another namespace.
 func (g namespaceGuard) check(c caller, request []byte) ([]byte, error) {
-	if err := g.walk(c, g.root, request, maxDepth); err != nil {
+	if err := g.walk(c, g.root, request, protowire.DefaultRecursionLimit); err != nil {
 		return nil, err
 	}
 	return request, nil
 }
 
+// walk goes as deep as protobuf does.
 func (g namespaceGuard) walk(c caller, plan *namespacePlan, message []byte, depth int) error {
 	if depth == 0 {
 		return malformed()
@@ -103,8 +101,8 @@ func (g namespaceGuard) walk(c caller, plan *namespacePlan, message []byte, dept
 			continue
 		}
 		content, _ := protowire.ConsumeBytes(value)
-		if named := string(content); plan.names[number] && named != "" && named != g.allowed {
-			return c.mayNot("name the namespace %.100q, only %q", named, g.allowed)
+		if plan.names[number] && len(content) > 0 && string(content) != g.allowed {
+			return c.mayNot("name the namespace %.100q, only %q", content, g.allowed)
 		}
 		if child := plan.messages[number]; child != nil {
 			if err := g.walk(c, child, content, depth-1); err != nil {

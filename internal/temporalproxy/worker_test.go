@@ -65,7 +65,7 @@ func TestQueueIsTheEagles(t *testing.T) {
 
 // TestHostsWorkThroughTheFront has each role do its part: one activity that sends its progress, fails, and goes on from there.
 func TestHostsWorkThroughTheFront(t *testing.T) {
-	f := startFront(t, temporal.Address())
+	f := startFront(t, upstream(t))
 	runTiger(t, f)
 	runEagle(t, f, "extract", func(ctx context.Context) (string, error) {
 		if !activity.HasHeartbeatDetails(ctx) {
@@ -84,7 +84,7 @@ func TestHostsWorkThroughTheFront(t *testing.T) {
 }
 
 func TestCancellationReachesTheEagle(t *testing.T) {
-	f := startFront(t, temporal.Address())
+	f := startFront(t, upstream(t))
 	tiger := runTiger(t, f)
 	started := make(chan struct{})
 	runEagle(t, f, "wait", func(ctx context.Context) error {
@@ -104,7 +104,7 @@ func TestCancellationReachesTheEagle(t *testing.T) {
 
 // TestRestartInMidActivity restarts the front while an eagle is at work: it goes on with its first attempt.
 func TestRestartInMidActivity(t *testing.T) {
-	f := startFront(t, temporal.Address())
+	f := startFront(t, upstream(t))
 	direct := dialDirect(t)
 	w := worker.New(direct, activities.TigerQueue, worker.Options{})
 	w.RegisterWorkflow(work)
@@ -143,7 +143,7 @@ func TestRestartInMidActivity(t *testing.T) {
 // dialDirect connects to Temporal itself.
 func dialDirect(t testing.TB) client.Client {
 	t.Helper()
-	c, err := client.DialContext(t.Context(), client.Options{HostPort: temporal.Address(), Logger: quiet()})
+	c, err := client.DialContext(t.Context(), client.Options{HostPort: upstream(t), Logger: quiet()})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
