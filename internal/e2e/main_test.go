@@ -13,11 +13,13 @@ import (
 	"go.uber.org/goleak"
 
 	"talon/internal/devstack"
+	"talon/internal/gateway"
 )
 
 // Set once by TestMain, before any test runs.
 var (
 	workerProgram, starterProgram string
+	gatewayProgram, versitygw     string
 	temporalCLI                   string
 	sharedTemporal                *devstack.Temporal
 )
@@ -49,6 +51,10 @@ func runAll(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
+	versitygw, err = gateway.FindOrBuild(ctx, gateway.FindOptions{ToolsDir: filepath.Join(repository, "tools"), Log: os.Stderr})
+	if err != nil {
+		return 1, err
+	}
 	sharedTemporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{
 		CLI: temporalCLI, Headless: true, Log: filepath.Join(dir, "temporal.log"),
 	})
@@ -63,12 +69,12 @@ func runAll(m *testing.M) (code int, err error) {
 }
 
 func buildPrograms(dir string) error {
-	build := exec.Command("go", slices.Concat([]string{"build", "-o", dir}, buildFlags, []string{"./worker", "./starter"})...)
+	build := exec.Command("go", slices.Concat([]string{"build", "-o", dir}, buildFlags, []string{"./worker", "./starter", "./internal/gateway/cmd/gateway"})...)
 	build.Dir = repository
 	build.Env = append(os.Environ(), buildCGO)
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, output)
 	}
-	workerProgram, starterProgram = filepath.Join(dir, "worker"), filepath.Join(dir, "starter")
+	workerProgram, starterProgram, gatewayProgram = filepath.Join(dir, "worker"), filepath.Join(dir, "starter"), filepath.Join(dir, "gateway")
 	return nil
 }

@@ -44,6 +44,7 @@ type stack struct {
 	want      *expectation
 	tiger     *devstack.Process
 	eagle     *devstack.Process
+	others    []*devstack.Process // whose logs are of interest, too
 }
 
 // namespaces counts, so that a test that runs twice gets another one.
@@ -154,18 +155,18 @@ var never = []string{"TMPRL1100", "panic", "BUG:", "DATA RACE"}
 
 // readLogs looks for signs of bugs in the logs of the test's programs, and tells after a failure what the workers had to say.
 func (s *stack) readLogs() {
-	for _, name := range []string{"tiger", "eagle", "starter"} {
-		written, err := os.ReadFile(s.log(name))
-		if err != nil {
-			continue // it never ran
-		}
+	logs, err := filepath.Glob(s.log("*"))
+	assert.NoError(s.t, err)
+	for _, name := range logs {
+		written, err := os.ReadFile(name)
+		assert.NoError(s.t, err)
 		for line := range strings.Lines(string(written)) {
 			for _, word := range never {
-				assert.False(s.t, strings.Contains(line, word), "log of %s: %s", name, line)
+				assert.False(s.t, strings.Contains(line, word), "%s: %s", filepath.Base(name), line)
 			}
 		}
 	}
-	for _, process := range []*devstack.Process{s.tiger, s.eagle} {
+	for _, process := range append([]*devstack.Process{s.tiger, s.eagle}, s.others...) {
 		if process != nil && s.t.Failed() {
 			s.t.Log(process.LogTail())
 		}

@@ -101,6 +101,7 @@ type decompressResult struct {
 type archiveResult struct {
 	Result    int              `json:"result"`
 	Reason    string           `json:"reason"`
+	Detail    string           `json:"detail"`
 	Host      string           `json:"host"`
 	StartTime time.Time        `json:"start_time"`
 	EndTime   time.Time        `json:"end_time"`
