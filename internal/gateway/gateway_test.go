@@ -219,6 +219,18 @@ func TestWrongBytesAreNotKept(t *testing.T) {
 	assert.NoFileExists(t, s.bundle("d1/a.tar.zst"))
 }
 
+// TestTakenKeysAreToldInTheMiddleOfAnUpload: versitygw answers when it has seen the header, and reads no more of the body.
+func TestTakenKeysAreToldInTheMiddleOfAnUpload(t *testing.T) {
+	s := startSite(t)
+	require.NoError(t, s.put("d1/a.tar.zst", "first"))
+	for range 10 {
+		request := signed{method: "PUT", target: "/stage/d1/a.tar.zst", body: bytesOf(600 << 10), key: s.key}
+		answer := request.send(t, http.DefaultClient, s.URL())
+		assert.Equal(t, http.StatusPreconditionFailed, answer.status, answer.body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func TestAnObjectIsMadeOnce(t *testing.T) {
 	s := startSite(t)
 	large := bytesOf(24 << 20)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"talon/internal/subprocess"
@@ -57,10 +59,47 @@ func newServer(opts Options, place *place, ledger *ledger) *server {
 func (s *server) transport() *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.socket())
+			conn, err := new(net.Dialer).DialContext(ctx, "unix", s.socket())
+			if err != nil {
+				return nil, err
+			}
+			return &answeredConn{Conn: conn, closed: make(chan struct{})}, nil
 		},
 		DisableKeepAlives: true, DisableCompression: true,
 	}
+}
+
+// answerLimit is for an answer to be read that came before the connection was closed; it is there already.
+const answerLimit = 5 * time.Second
+
+// answeredConn is a connection to versitygw, which refuses an upload of a key that is taken at once, and hangs up on the rest of the body.
+// net/http reports whatever it notices first, so that the refusal would be lost behind "broken pipe"
+// (https://github.com/golang/go/issues/11745). So a Write that failed is held back until the reader, which has the answer or sees that there
+// is none, closes the connection.
+type answeredConn struct {
+	net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Write implements net.Conn.
+func (c *answeredConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		timer := time.NewTimer(answerLimit)
+		defer timer.Stop()
+		select {
+		case <-c.closed:
+		case <-timer.C:
+		}
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (c *answeredConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
 func (s *server) socket() string { return filepath.Join(s.sockets, "s3.sock") }
