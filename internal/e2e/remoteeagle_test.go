@@ -52,6 +52,12 @@ func TestRemoteEagle(t *testing.T) {
 	assert.Equal(t, failed, rows[seen+"/broken.zip"].Result)
 	assert.Equal(t, 2, rows[seen+"/split.zip"].Received, "the volumes came with it")
 
+	for _, eagle := range []*eagleHost{one, two} {
+		log, err := eagle.process.ReadLog(0)
+		require.NoError(t, err)
+		assert.NotContains(t, string(log), "cannot be reached", "an eagle that can reach everything does not say otherwise")
+	}
+
 	r.decompressWithin()
 	r.decompressOutside()
 	r.requireTidy(one, two)

@@ -205,8 +205,8 @@ func (s *Store) Stat(ctx context.Context, object Object) (size int64, err error)
 	return size, err
 }
 
-// checkKey is an object that need not exist.
-const checkKey = ".talon-check"
+// checkKey is an object that need not exist. It begins with a letter: the gateway knows no bundles that begin with a dot.
+const checkKey = "talon-check"
 
 // Check tells whether the endpoint is there, is trusted, and takes the key for a bucket. It asks for an object that need not
 // exist, and so needs no more than the right to GET objects. (Amazon's S3 answers 403 instead of 404 to those who may not list.)
