@@ -43,6 +43,11 @@ func (s *stack) addLine(host, target string) *line {
 // address is where the line begins.
 func (l *line) address() string { return l.listener.Addr().String() }
 
+func (l *line) port() string {
+	_, port, _ := net.SplitHostPort(l.address())
+	return port
+}
+
 // hold stops every byte in both directions, also of connections to come, as a network does that drops what it gets.
 func (l *line) hold() {
 	l.mu.Lock()
