@@ -25,9 +25,7 @@ const (
 	idleLimit     = 2 * time.Minute  // between two requests of a connection
 	maxHeaders    = 8 << 10          // bytes; versitygw takes no more (s3api/server.go, requestHeaderMaxSize)
 	copyBuffer    = 256 << 10
-	discardLimit  = 5 * time.Second
-	maxDiscarded  = 1 << 20 // bytes of a refused request's body, so that its client reads the answer instead of a broken connection
-	retryInterval = "1"     // seconds
+	retryInterval = "1" // seconds
 )
 
 // door stands before versitygw and lets pass what permit knows.
@@ -296,7 +294,7 @@ func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 // finish leaves the rest of the answer as much time as each part of it had.
 func (v *visit) finish() { _ = v.control.SetWriteDeadline(time.Now().Add(silence)) }
 
-// refuse answers with an error of S3.
+// refuse answers with an error of S3. net/http sees to it that a client in the middle of a body can read it (closeWriteAndWait).
 func (v *visit) refuse(r *refusal) {
 	if v.status != 0 {
 		return // an answer has begun
@@ -316,11 +314,6 @@ func (v *visit) refuse(r *refusal) {
 	v.WriteHeader(r.status)
 	if v.original.Method != http.MethodHead {
 		_, _ = v.Write(body.Bytes())
-	}
-	_ = v.control.Flush()
-	if v.original.Header.Get("Expect") == "" { // else nothing is sent before it is asked for
-		_ = v.control.SetReadDeadline(time.Now().Add(discardLimit))
-		_, _ = io.CopyN(io.Discard, v.body, maxDiscarded)
 	}
 }
 

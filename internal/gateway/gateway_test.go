@@ -302,6 +302,9 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 	require.NoError(t, read(s.key))
 	assert.Equal(t, "InvalidAccessKeyId", code(read(newKey())), "an unknown access key")
 	assert.Equal(t, "SignatureDoesNotMatch", code(read(key{s.key.access, newKey().secret})), "a wrong secret")
+	large := bytesOf(24 << 20)
+	_, err := s.client(newKey()).Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", strings.NewReader(large), int64(len(large)), minio.PutObjectOptions{DisableMultipart: true})
+	assert.Equal(t, "InvalidAccessKeyId", code(err), "the answer comes in the middle of a large body")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	late := signed{method: "GET", target: "/zip/branch-001/a.zip", key: s.key, at: time.Now().Add(-20 * time.Minute)}.send(t, client, s.URL())

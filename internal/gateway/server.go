@@ -15,8 +15,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"talon/internal/subprocess"
 )
@@ -63,43 +64,23 @@ func (s *server) transport() *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			return &answeredConn{Conn: conn, closed: make(chan struct{})}, nil
+			return attentive{conn}, nil
 		},
 		DisableKeepAlives: true, DisableCompression: true,
 	}
 }
 
-// answerLimit is for an answer to be read that came before the connection was closed; it is there already.
-const answerLimit = 5 * time.Second
-
-// answeredConn is a connection to versitygw, which refuses an upload of a key that is taken at once, and hangs up on the rest of the body.
-// net/http reports whatever it notices first, so that the refusal would be lost behind "broken pipe"
-// (https://github.com/golang/go/issues/11745). So a Write that failed is held back until the reader, which has the answer or sees that there
-// is none, closes the connection.
-type answeredConn struct {
-	net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
+// attentive is a connection to a server that may answer and hang up in the middle of a body, as versitygw does when a key is wrong: what
+// cannot be sent any more is no error, or the answer would be lost for it. If there is no answer, reading fails.
+type attentive struct{ net.Conn }
 
 // Write implements net.Conn.
-func (c *answeredConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
-		timer := time.NewTimer(answerLimit)
-		defer timer.Stop()
-		select {
-		case <-c.closed:
-		case <-timer.C:
-		}
+func (a attentive) Write(p []byte) (int, error) {
+	n, err := a.Conn.Write(p)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return len(p), nil
 	}
 	return n, err
-}
-
-// Close implements net.Conn.
-func (c *answeredConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }
 
 func (s *server) socket() string { return filepath.Join(s.sockets, "s3.sock") }
