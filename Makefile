@@ -52,8 +52,8 @@ images: ## build the images of docker-compose.yml out of static programs compile
 		sed -n "/ AS $$image\$$/,/^\$$/p" Dockerfile | docker build --quiet --tag localhost/talon-$$image --file - $(CONTEXTS)/$$image; \
 	done
 
-test-compose: ## run docker-compose.yml as README says, with faults in it, and compare every file (about 5 minutes; skipped without Docker)
-	TALON_TEST_COMPOSE=1 go test -count=1 -timeout 40m -v -run 'TestCompose' ./internal/compose/
+test-compose: ## run docker-compose.yml as README says, with faults in it, and compare every file (10 minutes; skipped without Docker)
+	TALON_TEST_COMPOSE=1 go test -count=1 -timeout 60m -v -run 'TestCompose' ./internal/compose/
 
 temporal: ## find the Temporal command line, or build it (about 4 minutes, once)
 	go run ./internal/devstack/cmd/devstack --cli

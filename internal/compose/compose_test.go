@@ -19,8 +19,11 @@ import (
 	"talon/internal/devstack"
 )
 
-// enough are archives per branch to keep two eagles busy for a while: batches of two at most, for each has 12 MiB (extract.batch_bytes).
-const enough = 12
+// Archives per branch, in batches of two at most, for each has 12 MiB (extract.batch_bytes).
+const (
+	some   = 4 // more than one eagle takes at a time
+	plenty = 8 // to keep two eagles busy for a while
+)
 
 // requireAll demands that the run brought everything, and what the result says of it.
 func (s *site) requireAll(r result) {
@@ -62,7 +65,7 @@ func hosts(r result) map[string]int {
 
 // TestComposeTwoEagles: what README says to do brings everything, both eagles take part, and nobody has more than is theirs.
 func TestComposeTwoEagles(t *testing.T) {
-	s := newSite(t, 2, enough)
+	s := newSite(t, 2, some)
 	s.requireConfined()
 	s.requireApart()
 	secrets := s.secrets()
@@ -119,8 +122,8 @@ func (s *site) requireConfined() {
 		assert.Equal(s.t, "unless-stopped", c.HostConfig.RestartPolicy.Name, c.Name)
 		assert.NotZero(s.t, c.HostConfig.Memory, c.Name)
 		s.eventually(c.Name+" is healthy", func() bool { return s.health(id) == "healthy" })
-		for _, user := range strings.Fields(s.docker("top", id, "-o", "uid"))[1:] {
-			assert.NotEqual(s.t, "0", user, "a process of %s", c.Name)
+		for _, process := range strings.Split(s.docker("top", id, "-o", "uid,pid"), "\n")[1:] {
+			assert.NotEqual(s.t, "0", strings.Fields(process)[0], "a process of %s", c.Name)
 		}
 	}
 	assert.Equal(s.t, map[string]int{
@@ -223,7 +226,7 @@ func (s *site) requireSecret(secrets map[string]string) {
 // TestComposeEagleCutOff: an eagle that loses its network in the middle of its work knows it, its archives are done by the other one, and it takes
 // part again when it is back.
 func TestComposeEagleCutOff(t *testing.T) {
-	s := newSite(t, 2, enough)
+	s := newSite(t, 2, plenty)
 	run := s.collect()
 	var eagle string
 	s.eventually("an eagle is at work", func() bool {
@@ -250,7 +253,7 @@ func TestComposeEagleCutOff(t *testing.T) {
 
 // TestComposeGatewayCrash: a gateway that is killed in the middle of transfers is started again by the engine, and nothing is lost or half there.
 func TestComposeGatewayCrash(t *testing.T) {
-	s := newSite(t, 2, enough)
+	s := newSite(t, 2, plenty)
 	gateway := s.container("gateway")
 	pid := s.inspect(gateway).State.Pid
 	// A signal from docker kill would count as a wish that the container stop, and the engine would not start it again.

@@ -31,7 +31,7 @@ const (
 	// enableEnv is set by `make test-compose`: these tests build images and take minutes, so that `make test` leaves them out.
 	enableEnv = "TALON_TEST_COMPOSE"
 	// patience bounds every wait for a condition; containers start in seconds, but two processors may be busy with other things.
-	patience = 5 * time.Minute
+	patience = 10 * time.Minute
 	glance   = 100 * time.Millisecond
 	seed     = 1 // of the demo's files, the default of ftpdemo
 )
@@ -296,14 +296,14 @@ func (s *site) warehouse() map[string]string {
 	return sums
 }
 
-// manifest is what the FTP servers say that they serve, and that is in it.
+// manifest is what the program of the FTP servers says that they serve, and what is in it.
 func (s *site) manifest() map[string]string {
 	s.t.Helper()
 	sums := map[string]string{}
 	for _, branch := range devstack.SiteNames() {
-		out, err := s.exec(s.container(branch), "/bin/ftpdemo", "--manifest", "--branch="+branch, fmt.Sprintf("--bulk=%d", s.bulk))
-		require.NoError(s.t, err, out)
-		for line := range strings.Lines(out) {
+		out, err := s.command("run", "--rm", "-T", "--no-deps", branch, "--manifest", "--branch="+branch, fmt.Sprintf("--bulk=%d", s.bulk)).Output()
+		require.NoError(s.t, err, branch)
+		for line := range strings.Lines(string(out)) {
 			sum, name, found := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 			require.True(s.t, found, line)
 			sums[name] = sum
