@@ -47,6 +47,7 @@ images: ## build the images of docker-compose.yml out of static programs compile
 	$(STATIC) -o $(CONTEXTS)/starter/ ./starter
 	$(STATIC) -o $(CONTEXTS)/branch/ ./internal/devstack/cmd/ftpdemo ./internal/healthcheck/cmd/healthcheck
 	find $(CONTEXTS) -type f -exec chmod 755 {} +
+	chmod a+r internal/compose/*.yaml
 	@set -e; for image in $(IMAGES); do \
 		echo "image localhost/talon-$$image"; \
 		sed -n "/ AS $$image\$$/,/^\$$/p" Dockerfile | docker build --quiet --tag localhost/talon-$$image --file - $(CONTEXTS)/$$image; \

@@ -141,17 +141,17 @@ func (s *site) down() {
 	if s.t.Failed() {
 		s.tellLogs()
 	}
-	var scratch []string // of the eagles: volumes without a name, and without a label
+	var mounted []string // volumes without a name have no label, either
 	for _, container := range s.containers("") {
 		for _, mount := range s.inspect(container).Mounts {
-			scratch = append(scratch, mount.Name)
+			mounted = append(mounted, mount.Name)
 		}
 	}
 	out, err := s.command("down", "--volumes", "--remove-orphans", "--timeout", "60").CombinedOutput()
 	require.NoError(s.t, err, "compose down: %s", out)
 	assert.Empty(s.t, s.left(), "left behind")
 	there := strings.Fields(s.docker("volume", "ls", "--quiet"))
-	for _, name := range scratch {
+	for _, name := range mounted {
 		if name != "" {
 			assert.NotContains(s.t, there, name, "left behind")
 		}
