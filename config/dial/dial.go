@@ -78,11 +78,12 @@ func connect(
 ) (client.Client, error) {
 	clientOptions, err := profile.ToClientOptions(envconfig.ToClientOptionsRequest{})
 	if err != nil {
-		return nil, fmt.Errorf("settings of the Temporal client: %w", redact(err, profile.APIKey))
+		return nil, fmt.Errorf("settings of the Temporal client: %w%s", redact(err, profile.APIKey), tlsSettings(profile.TLS))
 	}
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
+	renew(clientOptions.ConnectionOptions.TLS, profile.TLS, options.Logger)
 	clientOptions.Logger = log.NewStructuredLogger(options.Logger)
 	clientOptions.Identity = options.Identity
 	clientOptions.ConnectionOptions.GetSystemInfoTimeout = limit // the call that proves the connection
@@ -97,7 +98,8 @@ func connect(
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("connecting to Temporal at %s: %w", profile.Address, context.Cause(ctx))
 	}
-	return nil, fmt.Errorf("%w at %s: %w: %s", ErrUnreachable, profile.Address, redact(err, profile.APIKey), remedy(err))
+	todo := remedy(ctx, err, clientOptions, min(limit, probeLimit))
+	return nil, fmt.Errorf("%w at %s: %w: %s", ErrUnreachable, profile.Address, redact(err, profile.APIKey), todo)
 }
 
 // dialOptions are what the SDK does not set. By default, gRPC asks the DNS for settings of the client as well (a TXT record), and waits for the
@@ -111,7 +113,7 @@ func dialOptions(options Options) []grpc.DialOption {
 }
 
 // remedy says what to do about a failed connection: a server that refuses this client need not be started.
-func remedy(err error) string {
+func remedy(ctx context.Context, err error, options client.Options, limit time.Duration) string {
 	code := status.Code(err)
 	if known, ok := errors.AsType[serviceerror.ServiceError](err); ok {
 		code = known.Status().Code()
@@ -119,6 +121,9 @@ func remedy(err error) string {
 	switch code {
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return "check TEMPORAL_API_KEY, TEMPORAL_NAMESPACE and the TEMPORAL_TLS_… variables"
+	}
+	if known := tlsRemedy(ctx, options.HostPort, options.ConnectionOptions.TLS, limit); known != "" {
+		return known
 	}
 	return "start it (`make run` starts an embedded one) or set TEMPORAL_ADDRESS"
 }
