@@ -39,7 +39,7 @@ func load(t *testing.T) []goPackage {
 
 var engines = []string{
 	"talon/internal/ftpclient", "talon/internal/archive", "talon/internal/warehouse", "talon/internal/catalog", "talon/internal/objectstore",
-	"talon/internal/bundle",
+	"talon/internal/bundle", "talon/internal/pki",
 }
 
 func find(t *testing.T, packages []goPackage, path string) goPackage {
@@ -58,6 +58,14 @@ func TestEnginesKnowNeitherTemporalNorConfigNorEachOther(t *testing.T) {
 			own := slices.Contains(leaves, dep) || strings.HasPrefix(dep, engine+"/")
 			assert.False(t, ours && !own, "%s depends on %s", engine, dep)
 		}
+	}
+}
+
+// The front of a Temporal server is no engine, for it speaks Temporal's language, but it knows nothing of ours either.
+func TestFrontOfTemporalKnowsNothingOfUs(t *testing.T) {
+	for _, dep := range find(t, load(t), "talon/internal/temporalproxy").Deps {
+		assert.False(t, strings.HasPrefix(dep, "talon/"), "temporalproxy depends on %s", dep)
+		assert.False(t, strings.HasPrefix(dep, "go.temporal.io/sdk"), "temporalproxy depends on %s: the SDK is for clients", dep)
 	}
 }
 

@@ -160,7 +160,15 @@ func (f *front) conn(t testing.TB, pairs ...tls.Certificate) *grpc.ClientConn {
 // client connects as Talon's programs do: by the environment, through config/dial.
 func (f *front) client(t testing.TB, role Role) client.Client {
 	t.Helper()
-	files, err := f.ca.IssueTo(t.TempDir(), pki.Request{Name: string(role) + "-1", Role: string(role), Client: true})
+	connected, err := f.dial(t, pki.Request{Name: string(role) + "-1", Role: string(role), Client: true})
+	require.NoError(t, err)
+	t.Cleanup(connected.Close)
+	return connected
+}
+
+func (f *front) dial(t testing.TB, request pki.Request) (client.Client, error) {
+	t.Helper()
+	files, err := f.ca.IssueTo(t.TempDir(), request)
 	require.NoError(t, err)
 	for name, value := range map[string]string{
 		"TEMPORAL_CONFIG_FILE": os.DevNull, "TEMPORAL_ADDRESS": f.address, "TEMPORAL_TLS_SERVER_NAME": "localhost",
@@ -168,10 +176,7 @@ func (f *front) client(t testing.TB, role Role) client.Client {
 	} {
 		t.Setenv(name, value)
 	}
-	connected, err := dial.Client(t.Context(), dial.Options{Logger: slog.New(slog.DiscardHandler), Identity: string(role)})
-	require.NoError(t, err)
-	t.Cleanup(connected.Close)
-	return connected
+	return dial.Client(t.Context(), dial.Options{Logger: slog.New(slog.DiscardHandler), Identity: request.Name})
 }
 
 // lockedBuffer takes a log from many goroutines.

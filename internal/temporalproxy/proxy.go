@@ -38,7 +38,7 @@ const (
 	DefaultNamespace = "default"
 
 	// maxRequest is more than Temporal takes (4 MiB, the default of gRPC), so that its own answer to what is too large reaches the SDK, which knows it.
-	maxRequest = 16 << 20
+	maxRequest = 8 << 20
 	// maxResponse is what the SDK takes (internal/grpc_dialer.go, defaultMaxPayloadSize).
 	maxResponse = 128 << 20
 

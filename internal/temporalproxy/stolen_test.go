@@ -11,6 +11,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	deploymentpb "go.temporal.io/api/deployment/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	namespacepb "go.temporal.io/api/namespace/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workerpb "go.temporal.io/api/worker/v1"
@@ -28,6 +29,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"talon/activities"
+	"talon/config/dial"
 	"talon/internal/pki"
 )
 
@@ -276,6 +278,10 @@ func TestOtherRoles(t *testing.T) {
 	pair, err := f.ca.Issue(pki.Request{Name: "gateway", Client: true})
 	require.NoError(t, err)
 	conn := f.conn(t, pair.TLS())
+	_, err = f.dial(t, pki.Request{Name: "gateway", Client: true})
+	require.ErrorIs(t, err, dial.ErrUnreachable)
+	assert.ErrorContains(t, err, "has no role")
+	assert.ErrorContains(t, err, "check TEMPORAL_API_KEY, TEMPORAL_NAMESPACE and the TEMPORAL_TLS_")
 	require.NoError(t, invoke(t.Context(), conn, grpc_health_v1.Health_Check_FullMethodName, nil))
 	for _, method := range slices.Concat(allMethods(workflowservice.File_temporal_api_workflowservice_v1_service_proto),
 		allMethods(operatorservice.File_temporal_api_operatorservice_v1_service_proto)) {
@@ -283,4 +289,27 @@ func TestOtherRoles(t *testing.T) {
 		require.Equal(t, codes.PermissionDenied, status.Code(err), method)
 		assert.ErrorContains(t, err, `the certificate of "gateway" has no role (its Organizational Unit is ["gateway"], not one of tiger, starter, eagle)`)
 	}
+}
+
+// TestWorkerCommandsAreNotOffered: they would come through a task queue that an eagle may not poll.
+func TestWorkerCommandsAreNotOffered(t *testing.T) {
+	rules := eagleRules{namespace: "default"}.rules()
+	data, err := proto.Marshal(&workflowservice.DescribeNamespaceResponse{NamespaceInfo: &namespacepb.NamespaceInfo{
+		Name: "default", Capabilities: &namespacepb.NamespaceInfo_Capabilities{WorkerCommands: true, WorkerHeartbeats: true},
+	}})
+	require.NoError(t, err)
+	data, err = rules[workflowService+"DescribeNamespace"].response(caller{role: Eagle}, data)
+	require.NoError(t, err)
+	var answer workflowservice.DescribeNamespaceResponse
+	require.NoError(t, proto.Unmarshal(data, &answer))
+	assert.False(t, answer.GetNamespaceInfo().GetCapabilities().GetWorkerCommands())
+	assert.True(t, answer.GetNamespaceInfo().GetCapabilities().GetWorkerHeartbeats())
+
+	data, err = proto.Marshal(&workflowservice.PollActivityTaskQueueRequest{
+		Namespace: "default", TaskQueue: &taskqueuepb.TaskQueue{Name: "/_sys/eagle/3"}, WorkerControlTaskQueue: "tiger's",
+	})
+	require.NoError(t, err)
+	data, err = rules[workflowService+"PollActivityTaskQueue"].request(caller{role: Eagle}, data)
+	require.NoError(t, err)
+	assert.NotContains(t, string(data), "tiger's")
 }

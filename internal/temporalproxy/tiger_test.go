@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 commands may still name namespaces, deprecated or not, and the front has to see it
+
 package temporalproxy
 
 import (

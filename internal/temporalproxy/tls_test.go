@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,7 +12,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"talon/internal/pki"
 )
@@ -187,4 +192,27 @@ func TestFilesOfNoUse(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		assert.NotContains(t, err.Error(), "hunter2")
 	}
+}
+
+// TestCertificateThatEndsWhileConnected: a connection lives longer than the moment that its certificate was looked at.
+func TestCertificateThatEndsWhileConnected(t *testing.T) {
+	chain := func(end time.Time) [][]*x509.Certificate {
+		return [][]*x509.Certificate{{{
+			Subject: pkix.Name{CommonName: "eagle-1", OrganizationalUnit: []string{"eagle"}}, NotAfter: end,
+		}}}
+	}
+	call := func(state tls.ConnectionState) (caller, error) {
+		return callerOf(peer.NewContext(t.Context(), &peer.Peer{Addr: &net.TCPAddr{}, AuthInfo: credentials.TLSInfo{State: state}}))
+	}
+	who, err := call(tls.ConnectionState{VerifiedChains: chain(time.Now().Add(time.Hour))})
+	require.NoError(t, err)
+	assert.Equal(t, caller{role: Eagle, name: "eagle-1", unit: `["eagle"]`}, who)
+
+	_, err = call(tls.ConnectionState{VerifiedChains: chain(time.Now().Add(-time.Second))})
+	assert.Equal(t, codes.Unauthenticated, status.Code(err))
+	assert.ErrorContains(t, err, "the certificate of eagle-1 ended on")
+	_, err = call(tls.ConnectionState{PeerCertificates: chain(time.Now().Add(time.Hour))[0]})
+	assert.Equal(t, codes.Unauthenticated, status.Code(err), "shown, but not verified")
+	_, err = callerOf(t.Context())
+	assert.Equal(t, codes.Unauthenticated, status.Code(err))
 }
