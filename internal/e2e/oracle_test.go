@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // tree is what is in a directory: SHA-256 by slash-separated path.
@@ -106,11 +107,27 @@ func TestOracle(t *testing.T) {
 	}
 }
 
+// TestOracleSeesChanges: the watcher sees that a file has changed of which it knows the digest, even if it is as long as before and says to be as old.
+func TestOracleSeesChanges(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "x.csv")
+	known := memory{}
+	for _, content := range [][]byte{text("x", 100), text("y", 100)} {
+		require.NoError(t, os.WriteFile(name, content, 0o644))
+		require.NoError(t, os.Chtimes(name, written, written))
+		require.Eventually(t, func() bool {
+			found, err := known.hash(name)
+			return assert.NoError(t, err) && assert.Equal(t, digest(content), found) && known[name].digest == found
+		}, patience, glance, "the digest is not remembered")
+	}
+}
+
 // look hashes everything that is visible in the warehouse. A name that is there must be readable.
-func (s *stack) look() (tree, error) {
+func (s *stack) look() (tree, error) { return s.lookWith(hashFile) }
+
+func (s *stack) lookWith(hash func(name string) (string, error)) (tree, error) {
 	visible := tree{}
 	for _, top := range []string{"zip", "unzip"} {
-		if err := hashBelow(s.root, filepath.Join(s.root, top), visible); err != nil {
+		if err := hashBelowWith(hash, s.root, filepath.Join(s.root, top), visible); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +135,9 @@ func (s *stack) look() (tree, error) {
 }
 
 // hashBelow adds the files below dir to found, by their path below root. What is no regular file gets its type as a digest.
-func hashBelow(root, dir string, found tree) error {
+func hashBelow(root, dir string, found tree) error { return hashBelowWith(hashFile, root, dir, found) }
+
+func hashBelowWith(hash func(name string) (string, error), root, dir string, found tree) error {
 	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if name == dir && errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -134,7 +153,7 @@ func hashBelow(root, dir string, found tree) error {
 			found[filepath.ToSlash(relative)] = entry.Type().String()
 			return nil
 		}
-		found[filepath.ToSlash(relative)], err = hashFile(name)
+		found[filepath.ToSlash(relative)], err = hash(name)
 		return err
 	})
 }
@@ -150,6 +169,34 @@ func hashFile(name string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// memory remembers the digests of files that have not changed since they were read: the watcher looks at every file all the time.
+type memory map[string]remembered
+
+type remembered struct {
+	stat   unix.Stat_t
+	digest string
+}
+
+// settled is how old the last change of a file must be for its digest to be remembered: the clock of a file system may stand still for some
+// milliseconds, in which it could change once more.
+const settled = 100 * time.Millisecond
+
+func (m memory) hash(name string) (string, error) {
+	var stat unix.Stat_t
+	if err := unix.Stat(name, &stat); err != nil {
+		return "", err
+	}
+	stat.Atim = unix.Timespec{}
+	if known, ok := m[name]; ok && known.stat == stat {
+		return known.digest, nil
+	}
+	digest, err := hashFile(name)
+	if err == nil && time.Since(time.Unix(stat.Ctim.Unix())) > settled {
+		m[name] = remembered{stat, digest}
+	}
+	return digest, err
 }
 
 // requireWarehouse demands that the warehouse holds what is expected, no more and no less, and that the stage is empty.
@@ -183,8 +230,9 @@ func (s *stack) watch() {
 	go func() {
 		ticker := time.NewTicker(glance)
 		defer ticker.Stop()
+		known := memory{}
 		for {
-			visible, err := s.look()
+			visible, err := s.lookWith(known.hash)
 			found := s.want.judge(visible)
 			if err != nil {
 				found = append(found, err.Error())
