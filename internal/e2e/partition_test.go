@@ -32,7 +32,7 @@ func TestPartitions(t *testing.T) {
 		{"from-temporal", []*link{toTemporal}}, {"from-the-gateway", []*link{toGateway}}, {"from-both", []*link{toTemporal, toGateway}},
 	}
 	for _, cut := range cuts {
-		r.remoteSite(cut.name)
+		r.addSite(cut.name)
 	}
 	r.configure("")
 	r.watch()
@@ -45,10 +45,9 @@ func TestPartitions(t *testing.T) {
 	eagle.temporal, eagle.within = temporal.address(), far.enter()
 	eagle.start()
 	var results []runResult
-	for _, cut := range cuts {
+	for i, cut := range cuts {
 		t.Run(cut.name, func(t *testing.T) {
-			run := r.beginCollect("--server", cut.name)
-			r.catch(eagle.process, "extracting", func() bool { return phases[1].at(eagle.scratch()) })
+			run, missed := r.meet(eagle.process, r.sites[i], func() bool { return isExtracting(eagle.scratch()) })
 			for _, link := range cut.links {
 				link.set("down")
 			}
@@ -66,7 +65,7 @@ func TestPartitions(t *testing.T) {
 			}
 			result := run.result(complete)
 			assert.Equal(t, 1, result.Decompress.Succeeded)
-			results = append(results, result)
+			results = append(append(results, missed...), result)
 			r.requireTidy(eagle)
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 
+	"talon/internal/archive/archivetest"
 	"talon/internal/devstack"
 	"talon/internal/objectstore/storetest"
 	"talon/internal/pki"
@@ -160,7 +162,8 @@ func (r *remote) addEagle(name, url, more string) *eagleHost {
 func (e *eagleHost) start() {
 	t := e.remote.t
 	t.Helper()
-	command := append(e.within, workerProgram, "--config", "talon.yaml", "--role", "eagle", "--name", e.name)
+	// An eagle that gives way to others is easier to meet in a certain moment of its work.
+	command := append(slices.Clone(e.within), "nice", workerProgram, "--config", "talon.yaml", "--role", "eagle", "--name", e.name)
 	process, err := devstack.StartProcess(devstack.ProcessOptions{
 		Name: e.name, Path: command[0], Args: command[1:], Dir: e.dir, LogFile: e.remote.log(e.name),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "TEMPORAL_ADDRESS=" + e.temporal, "TEMPORAL_NAMESPACE=" + e.remote.namespace},
@@ -270,21 +273,54 @@ func noise(seed string, size int) []byte {
 // step is how long a process may run between two looks at what it does.
 const step = 2 * time.Millisecond
 
-// catch lets a process run step by step until a condition holds, and leaves it frozen (SIGSTOP) in that moment.
-func (s *stack) catch(process *devstack.Process, what string, condition func() bool) {
+// catch lets a process run step by step until a condition holds, and leaves it frozen (SIGSTOP) in that moment. It returns false, with the
+// process running, if the run ends before.
+func (s *stack) catch(process *devstack.Process, run *call, condition func() bool) bool {
 	s.t.Helper()
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); ; <-ticker.C {
+	for {
 		s.freeze(process)
 		if condition() {
-			return
-		}
-		if !time.Now().Before(deadline) {
-			require.FailNow(s.t, "not seen in "+patience.String()+": "+what)
+			return true
 		}
 		require.NoError(s.t, process.Signal(syscall.SIGCONT))
+		select {
+		case <-run.process.Done():
+			return false
+		case <-ticker.C:
+		}
 	}
+}
+
+// meet collects one archive after the other from a site until it meets a process in the middle of something, and leaves it frozen there: on a
+// busy machine a moment can be over before anybody has looked. It returns that run, and the results of those before it.
+func (s *stack) meet(process *devstack.Process, b *site, condition func() bool) (met *call, missed []runResult) {
+	s.t.Helper()
+	for i := range mostMeetings {
+		b.putTwo(fmt.Sprintf("p%d.zip", i))
+		run := s.beginCollect("--server", b.name)
+		if s.catch(process, run, condition) {
+			return run, missed
+		}
+		missed = append(missed, run.result(complete))
+	}
+	require.FailNow(s.t, "never met", "%s at work on %s", process.Name(), b.name)
+	return nil, nil
+}
+
+// mostMeetings is how many moments may be missed in a row.
+const mostMeetings = 20
+
+// putTwo serves an archive of two files, the second of which takes a while.
+func (b *site) putTwo(name string) {
+	b.stack.t.Helper()
+	members := []archivetest.File{member("1.bin", noise("1"+b.name+name, 1<<20)), member("2.bin", noise("2"+b.name+name, 15<<20))}
+	entries := make([]archivetest.ZipEntry, len(members))
+	for i, m := range members {
+		entries[i] = archivetest.StoredEntry(m.Name, m.Data)
+	}
+	b.putArchive(name, archivetest.RawZip(entries...), members)
 }
 
 // freeze stops a process and returns when all of it stands still.
