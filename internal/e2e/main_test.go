@@ -3,11 +3,14 @@ package e2e
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -27,7 +30,15 @@ var (
 // repository is the top of the source tree, seen from this package's directory.
 const repository = "../.."
 
+// atOnce is how many tests run at the same time on a machine with two processors or more. Most of them wait for most of their time, for a
+// timeout of Temporal's or of a connection's, and need not wait for each other as well.
+const atOnce = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if given := flag.Lookup("test.parallel"); given.Value.String() == given.DefValue && runtime.NumCPU() > 1 {
+		_ = given.Value.Set(strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // a number
+	}
 	code, err := runAll(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
