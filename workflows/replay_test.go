@@ -26,7 +26,7 @@ var (
 	ofARun   = []string{"CollectWorkflow", "CollectServerWorkflow", "DecompressWorkflow"}
 	replayed = map[string][]string{
 		"all-good": ofARun, "partial-failure": ofARun, "retried-activity": ofARun, "cancelled": ofARun, "continued-as-new": ofARun,
-		"eagle-absent-then-back": ofARun, "probed": {"ProbeWorkflow"},
+		"eagle-absent-then-back": ofARun, "gateway-away-then-back": ofARun, "probed": {"ProbeWorkflow"},
 	}
 )
 

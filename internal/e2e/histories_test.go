@@ -56,6 +56,10 @@ var scenarios = []scenario{
 		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`,
 		"DecompressWorkflow": `waiting-for-eagle`,
 	}},
+	{"gateway-away-then-back", (*stack).recordGatewayAway, map[string]string{
+		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`,
+		"DecompressWorkflow": `waiting-for-gateway`,
+	}},
 	{"probed", (*stack).recordProbed, map[string]string{"ProbeWorkflow": `"login_refused"`}},
 }
 
@@ -260,6 +264,23 @@ func (s *stack) recordEagleAbsent() {
 	run := s.beginCollect()
 	s.eventually("both decompressions to wait", func() bool { return s.workflows("TalonState = 'waiting-for-eagle'") == 2 })
 	s.startEagle()
+	run.result(complete)
+}
+
+// recordGatewayAway has two eagles without tiger's disk wait for the gateway, with batches of one archive each.
+func (s *stack) recordGatewayAway() {
+	r := s.remote()
+	a, _ := r.twoSites()
+	a.putZip("4.zip", member("m.txt", text("m", 500)))
+	r.configure("extract: {batch_archives: 1}")
+	r.startTigerHost()
+	for _, name := range []string{"eagle-1", "eagle-2"} {
+		r.addEagle(name, r.url, "").start()
+	}
+	require.NoError(s.t, r.gateway.Kill())
+	run := r.beginCollect()
+	r.eventually("both decompressions to wait", func() bool { return r.workflows("TalonState = '"+waitingForGateway+"'") == 2 })
+	r.startGateway()
 	run.result(complete)
 }
 

@@ -49,12 +49,18 @@ type remote struct {
 // newRemote makes an installation; nothing runs yet.
 func newRemote(t *testing.T) *remote {
 	t.Helper()
-	r := &remote{stack: newStack(t), host: loopback}
+	return newStack(t).remote()
+}
+
+// remote makes an installation one whose eagles have no disk of tiger's.
+func (s *stack) remote() *remote {
+	s.t.Helper()
+	r := &remote{stack: s, host: loopback}
 	var err error
 	r.authority, err = pki.NewCA(filepath.Join(r.dir, "authority"))
-	require.NoError(t, err)
+	require.NoError(s.t, err)
 	r.ca = filepath.Join(r.dir, "ca.pem")
-	require.NoError(t, os.WriteFile(r.ca, r.authority.PEM(), 0o600))
+	require.NoError(s.t, os.WriteFile(r.ca, r.authority.PEM(), 0o600))
 	r.key = filepath.Join(r.dir, "keys", "eagles")
 	r.setKey(r.key, 1)
 	return r
