@@ -112,13 +112,16 @@ func TestTroubleWithTLSSaysWhatToSet(t *testing.T) {
 			assert.ErrorContains(t, err, test.address)
 		})
 	}
-	t.Run("all is well", func(t *testing.T) {
-		good.name = "gateway"
-		good.set(t, named)
-		connected, err := Client(t.Context(), Options{Logger: quiet()})
-		require.NoError(t, err)
-		connected.Close()
-	})
+}
+
+func TestServerOfAnotherNameIsReachedByItsName(t *testing.T) {
+	ca := authority(t)
+	files := issue(t, ca, pki.Request{Name: "eagle", Client: true})
+	files.name = "gateway"
+	files.set(t, serveTLS(t, ca, pki.Request{Name: "gateway", Server: true, Hosts: []string{"gateway"}}, nil))
+	connected, err := Client(t.Context(), Options{Logger: quiet()})
+	require.NoError(t, err)
+	connected.Close()
 }
 
 func TestFilesOfTLSAreNamed(t *testing.T) {

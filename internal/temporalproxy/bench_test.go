@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -60,6 +61,19 @@ func medianActivity(b *testing.B, c client.Client, run client.WorkflowRun) time.
 	}
 	slices.Sort(took)
 	return took[len(took)/2]
+}
+
+// BenchmarkCall measures one call that costs Temporal next to nothing: an activity makes two, its poll and its report.
+func BenchmarkCall(b *testing.B) {
+	f := startFront(b, upstream(b))
+	for name, c := range map[string]client.Client{"direct": dialDirect(b), "through": f.client(b, Eagle)} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				_, err := c.WorkflowService().GetSystemInfo(b.Context(), &workflowservice.GetSystemInfoRequest{})
+				require.NoError(b, err)
+			}
+		})
+	}
 }
 
 func nothing(context.Context) error { return nil }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -95,15 +94,11 @@ func waits(method string) bool {
 	return strings.HasPrefix(name, "Poll") || name == "GetWorkflowExecutionHistory"
 }
 
-// ownHeaders are gRPC's and HTTP's: each connection has its own.
-var ownHeaders = []string{"content-type", "user-agent", "te", "connection", "host"}
-
-// passed returns the headers that go on to the other side: those of the SDK, such as client-name and temporal-namespace.
+// passed returns the headers that go on to the other side: those of the SDK, such as client-name and temporal-namespace. The grpc-… are between two
+// neighbours; of its other own, such as content-type, gRPC takes care itself.
 func passed(headers metadata.MD) metadata.MD {
 	headers = maps.Clone(headers)
-	maps.DeleteFunc(headers, func(name string, _ []string) bool {
-		return strings.HasPrefix(name, ":") || strings.HasPrefix(name, "grpc-") || slices.Contains(ownHeaders, name)
-	})
+	maps.DeleteFunc(headers, func(name string, _ []string) bool { return strings.HasPrefix(name, "grpc-") })
 	return headers
 }
 

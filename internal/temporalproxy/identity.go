@@ -86,7 +86,7 @@ func (i *identity) load(stamps [3]stamp) error {
 	i.config = &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2"},
 		Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authorities,
-		SessionTicketsDisabled: true, // every connection is judged by the authorities of the moment
+		SessionTicketsDisabled: true, // every connection is judged anew, whatever may be wrong with resumed ones (as in CVE-2025-68121)
 	}
 	if len(i.seals) == 0 || !i.seals[0].same(seal) {
 		i.seals = append([]sealer{seal}, i.seals[:min(len(i.seals), keptSeals)]...)

@@ -69,6 +69,7 @@ func TestStolenEagleCertificate(t *testing.T) {
 	f := startFront(t, upstream(t))
 	conn := f.conn(t, f.pair(t, Eagle))
 	t.Run("calls", func(t *testing.T) { testForbiddenCalls(t, conn) })
+	t.Run("polls", func(t *testing.T) { testForbiddenPolls(t, workflowservice.NewWorkflowServiceClient(conn)) })
 	t.Run("parameters", func(t *testing.T) { testForbiddenParameters(t, workflowservice.NewWorkflowServiceClient(conn)) })
 	t.Run("made-up token", func(t *testing.T) { testMadeUpToken(t, workflowservice.NewWorkflowServiceClient(conn)) })
 	t.Run("tokens of others", func(t *testing.T) { testTokensOfOthers(t, f) })
@@ -97,7 +98,7 @@ func testForbiddenCalls(t *testing.T, conn *grpc.ClientConn) {
 	assert.NoError(t, invoke(t.Context(), conn, grpc_health_v1.Health_Check_FullMethodName, nil))
 }
 
-func testForbiddenParameters(t *testing.T, eagle workflowservice.WorkflowServiceClient) {
+func testForbiddenPolls(t *testing.T, eagle workflowservice.WorkflowServiceClient) {
 	ctx := t.Context()
 	poll := func(namespace string, queue *taskqueuepb.TaskQueue, change func(*workflowservice.PollActivityTaskQueueRequest)) error {
 		request := &workflowservice.PollActivityTaskQueueRequest{Namespace: namespace, TaskQueue: queue}
@@ -126,7 +127,10 @@ func testForbiddenParameters(t *testing.T, eagle workflowservice.WorkflowService
 		//lint:ignore SA1019 the old way
 		request.WorkerVersionCapabilities = &commonpb.WorkerVersionCapabilities{BuildId: "1", UseVersioning: true}
 	}), "version of a worker deployment")
+}
 
+func testForbiddenParameters(t *testing.T, eagle workflowservice.WorkflowServiceClient) {
+	ctx := t.Context()
 	_, err := eagle.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "temporal-system"})
 	assertDenied(t, err, `DescribeNamespace in the namespace "temporal-system"`)
 	_, err = eagle.DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "default", Id: "32049b68-7872-4094-8e63-d0dd59896a83"})

@@ -126,6 +126,14 @@ func TestStopSendsPollersAway(t *testing.T) {
 	assert.ErrorContains(t, err, "temporalproxy stops")
 }
 
+func TestStoppedBeforeItServes(t *testing.T) {
+	f := startFront(t, "127.0.0.1:1")
+	front, err := New(f.options)
+	require.NoError(t, err)
+	front.Stop(t.Context())
+	require.NoError(t, front.Serve(listen(t)))
+}
+
 // TestSizes: what Temporal takes passes, compressed as the SDK does it or not, and what is too large gets Temporal's own answer, which the SDK knows.
 func TestSizes(t *testing.T) {
 	f := startFront(t, upstream(t))
@@ -197,7 +205,8 @@ func TestHeadersPass(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx, "client-name", "temporal-go", "temporal-namespace", "default", "blob-bin", "\x00\xff", "client-name", "twice")
+	ctx = metadata.AppendToOutgoingContext(ctx, "client-name", "temporal-go", "temporal-namespace", "default", "blob-bin", "\x00\xff", "client-name", "twice",
+		"grpc-previous-rpc-attempts", "7")
 	var header, trailer metadata.MD
 	answer, err := grpc_health_v1.NewHealthClient(f.conn(t, f.pair(t, Tiger))).Check(ctx, &grpc_health_v1.HealthCheckRequest{},
 		grpc.Header(&header), grpc.Trailer(&trailer))
@@ -208,6 +217,7 @@ func TestHeadersPass(t *testing.T) {
 	assert.Equal(t, []string{"\x00\xff"}, record.headers.Get("blob-bin"))
 	assert.Len(t, record.headers.Get("content-type"), 1)
 	assert.Len(t, record.headers.Get("user-agent"), 1)
+	assert.Empty(t, record.headers.Get("grpc-previous-rpc-attempts"), "that is between neighbours")
 	assert.Equal(t, []string{"yes"}, header.Get("answer"))
 	assert.Equal(t, []string{"all"}, trailer.Get("after"))
 	deadline, _ := ctx.Deadline()
