@@ -77,7 +77,7 @@ func engine(t *testing.T) []string {
 	}
 	out, err := exec.Command("docker-compose", "version", "--short").Output()
 	version := strings.TrimSpace(string(out))
-	if err != nil || !strings.HasPrefix(version, "1.29.") && !strings.HasPrefix(version, "2.") {
+	if err != nil || strings.HasPrefix(version, "1.") && !strings.HasPrefix(version, "1.29.") {
 		t.Skipf("neither docker compose nor docker-compose 1.29 is here: docker-compose is %q (%v)", version, err)
 	}
 	return []string{"docker-compose"}
