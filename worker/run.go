@@ -34,8 +34,8 @@ const (
 // stopGrace is how long running activities may go on after a request to stop. They save a checkpoint and are tried again elsewhere.
 const stopGrace = 30 * time.Second
 
-// pollers per task type: tiger's workflow and activity tasks are many and short.
-const tigerPollers = 8
+// pollers per task type: tiger's workflow and activity tasks are many and short, and with the usual two some of eagle's wait for a poll to end.
+const pollers = 8
 
 type runOptions struct {
 	config, role, name, logFormat string
@@ -231,8 +231,8 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 		// Slots match the connections: every connection of the pool can be at work, in local and in ordinary activities.
 		MaxConcurrentLocalActivityExecutionSize: limit,
 		MaxConcurrentActivityExecutionSize:      limit,
-		MaxConcurrentActivityTaskPollers:        tigerPollers,
-		MaxConcurrentWorkflowTaskPollers:        tigerPollers,
+		MaxConcurrentActivityTaskPollers:        pollers,
+		MaxConcurrentWorkflowTaskPollers:        pollers,
 		WorkerStopTimeout:                       stopGrace,
 		OnFatalError:                            h.fail,
 	})
@@ -270,6 +270,7 @@ func (h *host) eagle(ctx context.Context) (sdkworker.Worker, error) {
 		DisableWorkflowWorker: true,
 		// Extraction is bound by processors: more at once would only make each slower.
 		MaxConcurrentActivityExecutionSize: extractionSlots(),
+		MaxConcurrentActivityTaskPollers:   pollers,
 		WorkerStopTimeout:                  stopGrace,
 		OnFatalError:                       h.fail,
 	})

@@ -27,6 +27,9 @@ import (
 )
 
 const (
+	// transferRate is how often a second the server hands tasks of a shard to the queues. A development server has one shard, and its own
+	// value, 20, leaves a workflow that does one thing after the other waiting for most of its time.
+	transferRate = "history.transferProcessorMaxPollRPS"
 	// Namespace is the Temporal namespace that the development server always creates.
 	Namespace = "default"
 	// DefaultRetention is how long finished workflows stay visible; the development server's own value is 24 hours.
@@ -171,7 +174,9 @@ func (t *Temporal) arguments() []string {
 	}
 	args = appendPairs(args, "--search-attribute", t.opts.SearchAttributes)
 	args = appendPairs(args, "--sqlite-pragma", t.opts.SQLitePragmas)
-	return appendPairs(args, "--dynamic-config-value", t.opts.DynamicConfig)
+	settings := map[string]string{transferRate: "10000"}
+	maps.Copy(settings, t.opts.DynamicConfig)
+	return appendPairs(args, "--dynamic-config-value", settings)
 }
 
 func appendPairs(args []string, flag string, pairs map[string]string) []string {
