@@ -64,7 +64,8 @@ func (s *site) slowPut(key string) *slowPut {
 	p.body = writer
 	client := s.eagle()
 	go func() {
-		_, err := client.Client.PutObject(context.Background(), BucketStage, key, reader, int64(len(p.content)), minio.PutObjectOptions{DisableMultipart: true})
+		_, err := client.Client.PutObject(context.Background(), BucketStage, key, reader, int64(len(p.content)),
+			minio.PutObjectOptions{DisableMultipart: true})
 		_ = reader.CloseWithError(io.ErrClosedPipe)
 		p.result <- err
 	}()
@@ -147,7 +148,8 @@ func (s *site) parts(key string, count, size int) (upload string, parts []minio.
 	content = bytesOf(count * size)
 	for i := range count {
 		part := content[i*size : (i+1)*size]
-		sent, err := client.PutObjectPart(s.t.Context(), BucketStage, key, upload, i+1, strings.NewReader(part), int64(size), minio.PutObjectPartOptions{})
+		sent, err := client.PutObjectPart(s.t.Context(), BucketStage, key, upload, i+1, strings.NewReader(part), int64(size),
+			minio.PutObjectPartOptions{})
 		require.NoError(s.t, err)
 		parts = append(parts, minio.CompletePart{PartNumber: i + 1, ETag: sent.ETag})
 	}
@@ -285,6 +287,46 @@ func TestANoteIsLeftToWhoeverIsWriting(t *testing.T) {
 	require.NoError(t, ledger.begin("d1/a.tar.zst"))
 	assert.NoFileExists(t, note, "nobody is writing, so it is about an object that never came to be")
 	ledger.end("d1/a.tar.zst")
+}
+
+func TestASilentClientIsLetGo(t *testing.T) {
+	s, opts := newSite(t)
+	opts.silence = 2 * time.Second
+	s.start(opts)
+	put := s.slowPut("d1/a.tar.zst")
+	eventually(t, func() bool { return strings.Contains(s.access.String(), "RequestTimeout") }, "nothing more has come")
+	require.Error(t, put.finish())
+	assert.Empty(t, s.staged())
+
+	s.write("zip/large.zip", bytesOf(64<<20))
+	body, _, _, err := s.eagle().GetObject(t.Context(), BucketZip, "large.zip", minio.GetObjectOptions{})
+	require.NoError(t, err)
+	defer body.Close()
+	eventually(t, func() bool { return strings.Contains(s.access.String(), "large.zip") }, "nothing more was taken")
+	_, err = io.Copy(io.Discard, body)
+	require.Error(t, err, "and the client knows that it has not got the whole")
+}
+
+// A completion copies the parts, and may take longer than a client may be silent.
+func TestVersitygwMayTakeItsTime(t *testing.T) {
+	s, opts := newSite(t)
+	opts.silence = 300 * time.Millisecond
+	s.start(opts)
+	upload, parts, _ := s.parts("d1/b.tar.zst", 1, 5)
+	process := s.session.server.current().Pid()
+	require.NoError(t, unix.Kill(process, syscall.SIGSTOP))
+	defer func() { _ = unix.Kill(process, syscall.SIGCONT) }()
+	results := make(chan error, 2)
+	go func() { results <- s.put("d1/a.tar.zst", "bundle") }()
+	go func() { results <- s.complete(t.Context(), "d1/b.tar.zst", upload, parts) }()
+	select {
+	case err := <-results:
+		require.Fail(t, "a request ended before versitygw had answered", "%v", err)
+	case <-time.After(4 * opts.silence):
+	}
+	require.NoError(t, unix.Kill(process, syscall.SIGCONT))
+	require.NoError(t, <-results)
+	require.NoError(t, <-results)
 }
 
 func TestStopLetsRequestsEnd(t *testing.T) {

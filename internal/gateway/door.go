@@ -14,13 +14,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
 	maxRequests   = 512              // at the same time
-	silence       = 30 * time.Second // a client may send or take nothing at all for so long in the middle of a request
 	headerLimit   = 10 * time.Second // for the whole header
 	idleLimit     = 2 * time.Minute  // between two requests of a connection
 	maxHeaders    = 8 << 10          // bytes; versitygw takes no more (s3api/server.go, requestHeaderMaxSize)
@@ -37,10 +37,12 @@ type door struct {
 	slots  chan struct{}
 	log    *slog.Logger
 	access *slog.Logger // nil: no access log
+
+	silence time.Duration
 }
 
 func newDoor(opts Options, place *place, ledger *ledger, server *server) *door {
-	d := &door{place: place, ledger: ledger, server: server, slots: make(chan struct{}, maxRequests), log: opts.Log}
+	d := &door{place: place, ledger: ledger, server: server, slots: make(chan struct{}, maxRequests), log: opts.Log, silence: opts.silence}
 	if opts.AccessLog != nil {
 		d.access = slog.New(slog.NewJSONHandler(opts.AccessLog, nil))
 	}
@@ -82,7 +84,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.answerHealth(w)
 		return
 	}
-	v := newVisit(w, r)
+	v := newVisit(w, r, d.silence)
 	defer func() {
 		v.finish()
 		d.note(v)
@@ -189,12 +191,11 @@ func (d *door) failed(w http.ResponseWriter, r *http.Request, err error) {
 		d.log.Warn("versitygw did not answer", "error", err)
 	}
 	answer := unavailable()
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	v := w.(*visit) // as ServeHTTP has passed it on
+	if v.silent.Load() {
 		answer = &refusal{http.StatusBadRequest, "RequestTimeout", "The connection was silent for too long in the middle of the request."}
 	}
-	if v, ok := w.(*visit); ok {
-		v.refuse(answer)
-	}
+	v.refuse(answer)
 }
 
 func unavailable() *refusal {
@@ -213,7 +214,7 @@ func (d *door) note(v *visit) {
 	d.access.LogAttrs(context.Background(), slog.LevelInfo, "request",
 		slog.String("client", v.original.RemoteAddr), slog.String("access_key", accessKey(v.original)), slog.String("method", v.original.Method),
 		slog.String("operation", string(v.wanted.operation)), slog.String("bucket", v.wanted.bucket), slog.String("key", v.wanted.key),
-		slog.Int("status", v.status), slog.String("refused", v.reason), slog.Int64("received", v.received), slog.Int64("sent", v.sent),
+		slog.Int("status", v.status), slog.String("refused", v.reason), slog.Int64("received", v.received.Load()), slog.Int64("sent", v.sent),
 		slog.Float64("seconds", time.Since(v.began).Seconds()))
 }
 
@@ -236,16 +237,22 @@ type visit struct {
 	original *http.Request // as it came
 	request  *http.Request // as it goes on
 	body     io.ReadCloser
+	silence  time.Duration
 
-	wanted         request
-	began          time.Time
-	status         int
-	reason         string // why it was refused here
-	received, sent int64  // bytes of bodies
+	wanted   request
+	began    time.Time
+	status   int
+	reason   string // why it was refused here
+	sent     int64  // bytes of the answer's body
+	received atomic.Int64
+	silent   atomic.Bool // the client was, for too long
+
+	mu   sync.Mutex
+	over bool // the connection is another request's by now
 }
 
-func newVisit(w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{ResponseWriter: w, control: http.NewResponseController(w), original: r, body: r.Body, began: time.Now()}
+func newVisit(w http.ResponseWriter, r *http.Request, silence time.Duration) *visit {
+	v := &visit{silence: silence, ResponseWriter: w, control: http.NewResponseController(w), original: r, body: r.Body, began: time.Now()}
 	v.request = r.Clone(r.Context())
 	v.request.Body = struct {
 		io.Reader
@@ -262,10 +269,27 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// read is called by the transport, which may go on for a moment when the answer has been given.
 func (v *visit) read(p []byte) (int, error) {
-	_ = v.control.SetReadDeadline(time.Now().Add(silence))
+	v.mu.Lock()
+	if v.over {
+		v.mu.Unlock()
+		return 0, http.ErrBodyReadAfterClose
+	}
+	_ = v.control.SetReadDeadline(time.Now().Add(v.silence))
+	v.mu.Unlock()
 	n, err := v.body.Read(p)
-	v.received += int64(n)
+	v.received.Add(int64(n))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		v.silent.Store(true)
+	}
+	if err != nil { // versitygw may take its time now, and net/http listens whether the client is still there
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if !v.over {
+			_ = v.control.SetReadDeadline(time.Time{})
+		}
+	}
 	return n, err
 }
 
@@ -274,7 +298,7 @@ func (v *visit) Write(p []byte) (int, error) {
 	if v.status == 0 {
 		v.WriteHeader(http.StatusOK)
 	}
-	_ = v.control.SetWriteDeadline(time.Now().Add(silence))
+	_ = v.control.SetWriteDeadline(time.Now().Add(v.silence))
 	n, err := v.ResponseWriter.Write(p)
 	v.sent += int64(n)
 	return n, err
@@ -292,7 +316,12 @@ func (v *visit) WriteHeader(status int) {
 func (v *visit) Unwrap() http.ResponseWriter { return v.ResponseWriter }
 
 // finish leaves the rest of the answer as much time as each part of it had.
-func (v *visit) finish() { _ = v.control.SetWriteDeadline(time.Now().Add(silence)) }
+func (v *visit) finish() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.over = true
+	_ = v.control.SetWriteDeadline(time.Now().Add(v.silence))
+}
 
 // refuse answers with an error of S3. net/http sees to it that a client in the middle of a body can read it (closeWriteAndWait).
 func (v *visit) refuse(r *refusal) {

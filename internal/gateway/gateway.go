@@ -56,6 +56,8 @@ type Options struct {
 	Region     string       // default: DefaultRegion
 	Log        *slog.Logger // nil: nobody hears
 	AccessLog  io.Writer    // a line of JSON per request: who, what, how it ended; no signatures. nil: none
+
+	silence time.Duration // how long a client may send or take nothing in the middle of a request; tests shorten it
 }
 
 // Gateway is a gateway that runs or has run. Its methods may be called from several goroutines.
@@ -72,6 +74,9 @@ func Start(ctx context.Context, opts Options) (*Gateway, error) {
 	if opts.Region == "" {
 		opts.Region = DefaultRegion
 	}
+	if opts.silence == 0 {
+		opts.silence = silence
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -80,7 +85,10 @@ func Start(ctx context.Context, opts Options) (*Gateway, error) {
 	}
 	g := &Gateway{opts: opts}
 	g.address.Store(opts.Listen)
-	return g, g.Restart(ctx)
+	if err := g.Restart(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // Check finds out what is wrong with the options before anything is made or started.
@@ -194,6 +202,7 @@ const (
 	startLimit  = 60 * time.Second // until versitygw answers
 	stopGrace   = 20 * time.Second // for requests under way
 	serverGrace = 15 * time.Second // versitygw gives its own requests 10
+	silence     = time.Minute      // of a client in the middle of a request
 	watchEvery  = time.Second      // keys and certificates
 	sweepEvery  = time.Hour
 )

@@ -34,7 +34,8 @@ func bytesOf(n int) string {
 // names that a collected file may have.
 var names = []string{
 	"branch-001/a.zip", "branch-001/报表 (1) +&=%20#?.zip", "branch-001/100%.zip", "branch-001/%2e%2e", "branch-001/.hidden/a~2.zip",
-	"branch-001/back\\slash.zip", "branch-001/meta/policy", "branch-001/x:y;z,'\"[]{}|^`<>@!$*.zip", "meta/a.zip", "branch-001/" + strings.Repeat("n", 255),
+	"branch-001/back\\slash.zip", "branch-001/meta/policy", "branch-001/x:y;z,'\"[]{}|^`<>@!$*.zip", "meta/a.zip",
+	"branch-001/" + strings.Repeat("n", 255),
 }
 
 func TestFilesThatTigerPutThereAreRead(t *testing.T) {
@@ -303,7 +304,8 @@ func TestErrorsAsClientsSeeThem(t *testing.T) {
 	assert.Equal(t, "InvalidAccessKeyId", code(read(newKey())), "an unknown access key")
 	assert.Equal(t, "SignatureDoesNotMatch", code(read(key{s.key.access, newKey().secret})), "a wrong secret")
 	large := bytesOf(24 << 20)
-	_, err := s.client(newKey()).Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", strings.NewReader(large), int64(len(large)), minio.PutObjectOptions{DisableMultipart: true})
+	_, err := s.client(newKey()).Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", strings.NewReader(large), int64(len(large)),
+		minio.PutObjectOptions{DisableMultipart: true})
 	assert.Equal(t, "InvalidAccessKeyId", code(err), "the answer comes in the middle of a large body")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

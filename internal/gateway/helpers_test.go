@@ -205,7 +205,8 @@ func (s *site) get(bucket, key string) (string, error) {
 
 func (s *site) put(key, content string) error {
 	s.t.Helper()
-	_, err := s.eagle().Client.PutObject(s.t.Context(), BucketStage, key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+	_, err := s.eagle().Client.PutObject(s.t.Context(), BucketStage, key, strings.NewReader(content), int64(len(content)),
+		minio.PutObjectOptions{DisableMultipart: true})
 	return err
 }
 

@@ -95,12 +95,14 @@ func TestAFullStage(t *testing.T) {
 	assert.Equal(t, "InsufficientStorage", code(s.put("d1/a.tar.zst", large)))
 	assert.Empty(t, s.staged(), "nothing is left")
 	oneAfterTheOther := struct{ io.Reader }{strings.NewReader(large)} // a part that arrives after the abort would be kept, and swept
-	_, err := s.eagle().Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", oneAfterTheOther, int64(len(large)), minio.PutObjectOptions{PartSize: 5 << 20})
+	_, err := s.eagle().Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", oneAfterTheOther, int64(len(large)),
+		minio.PutObjectOptions{PartSize: 5 << 20})
 	assert.Equal(t, "InsufficientStorage", code(err), "in parts; the client aborts it")
 	assert.Empty(t, s.staged())
 
 	upload, parts, _ := s.parts("d1/b.tar.zst", 2, 5<<20)
-	assert.Equal(t, "InsufficientStorage", code(s.complete(t.Context(), "d1/b.tar.zst", upload, parts)), "there must be room for the parts and the whole")
+	assert.Equal(t, "InsufficientStorage", code(s.complete(t.Context(), "d1/b.tar.zst", upload, parts)),
+		"there must be room for the parts and the whole")
 	assert.NoFileExists(t, s.bundle("d1/b.tar.zst"))
 	require.NoError(t, s.eagle().AbortMultipartUpload(t.Context(), BucketStage, "d1/b.tar.zst", upload))
 

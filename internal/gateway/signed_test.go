@@ -87,7 +87,10 @@ func (s signed) sign(request *http.Request, host, path, query string) {
 	scope := stamp[:8] + "/" + DefaultRegion + "/s3/aws4_request"
 	hashed := sha256.Sum256([]byte(canonical.String()))
 	mac := []byte("AWS4" + s.key.secret)
-	for _, part := range []string{stamp[:8], DefaultRegion, "s3", "aws4_request", "AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(hashed[:])} {
+	for _, part := range []string{
+		stamp[:8], DefaultRegion, "s3", "aws4_request",
+		"AWS4-HMAC-SHA256\n" + stamp + "\n" + scope + "\n" + hex.EncodeToString(hashed[:]),
+	} {
 		h := hmac.New(sha256.New, mac)
 		h.Write([]byte(part))
 		mac = h.Sum(nil)

@@ -38,7 +38,8 @@ func TestStolenEagleKey(t *testing.T) {
 	victim := newKey()
 	opts.EagleKeys = append(opts.EagleKeys, s.writeKey("victim", victim))
 	s.start(opts)
-	_, err := s.client(victim).Client.PutObject(t.Context(), BucketStage, "d1/victim.tar.zst", strings.NewReader("theirs"), 6, minio.PutObjectOptions{})
+	_, err := s.client(victim).Client.PutObject(t.Context(), BucketStage, "d1/victim.tar.zst", strings.NewReader("theirs"), 6,
+		minio.PutObjectOptions{})
 	require.NoError(t, err)
 	upload, _, _ := s.parts("d1/own.tar.zst", 1, 5)
 	before := s.everything()
@@ -103,7 +104,8 @@ func readAttacks(s *site, upload string) []signed {
 		all = append(all, signed{method: "GET", target: target}, signed{method: "HEAD", target: target})
 	}
 	for _, up := range []string{
-		"../", "%2e%2e/", "%2E%2E/", ".%2e/", "%2e%2e%2f", "..%2f", "..%2F", "%252e%252e/", "%252e%252e%252f", "..%252f", "..%5c", "..\\", "..%00/", "....//",
+		"../", "%2e%2e/", "%2E%2E/", ".%2e/", "%2e%2e%2f", "..%2f", "..%2F", "%252e%252e/", "%252e%252e%252f", "..%252f", "..%5c", "..\\",
+		"..%00/", "....//",
 		"%c0%ae%c0%ae/", "%c0%ae%c0%ae%c0%af", "%uff0e%uff0e/", "./../", "/../", "branch-001/../../", "branch-001/%2e%2e/%2e%2e/", "x/..;/../",
 	} {
 		for _, secret := range []string{"unzip/branch-001/a/secret.txt", "state/catalog.db", "stage/run/1", "secret.txt"} {
@@ -114,24 +116,34 @@ func readAttacks(s *site, upload string) []signed {
 	}
 	absolute := s.path("secret.txt")
 	for _, target := range []string{
-		"/", "//", "/.", "/..", "/../", "/%2e%2e/", "/zip", "/zip/", "/zip//", "/stage", "/stage/", "/zip/.", "/stage/.", "/unzip/branch-001/a/secret.txt",
-		"/state/catalog.db", "/secret.txt", "/buckets/zip", "/attributes/stage/meta/policy", "/users/users.json", "/.vgwlocks/x", "/.sgwtmp/x", "/zip/.sgwtmp/x",
-		"/zip/.vgwlocks/x", "/ZIP/branch-001/a.zip", "/zip%2fbranch-001%2fa.zip", "/%7aip/branch-001/a.zip", "/zip/branch-001/%61.zip", "/zip/branch-001//a.zip",
-		"/zip/branch-001/./a.zip", "/zip/branch-001/../branch-001/a.zip", "/zip" + absolute, "/zip/" + absolute, "/zip/%2f" + absolute[1:], absolute, "/stage/" + absolute,
-		"/stage/" + scratchDir, "/stage/" + scratchDir + "/", "/stage/" + scratchDir + "/multipart/", "/stage/d1/", "/stage/d1/own.tar.zst?uploadId=" + upload,
+		"/", "//", "/.", "/..", "/../", "/%2e%2e/", "/zip", "/zip/", "/zip//", "/stage", "/stage/", "/zip/.", "/stage/.",
+		"/unzip/branch-001/a/secret.txt",
+		"/state/catalog.db", "/secret.txt", "/buckets/zip", "/attributes/stage/meta/policy", "/users/users.json", "/.vgwlocks/x", "/.sgwtmp/x",
+		"/zip/.sgwtmp/x",
+		"/zip/.vgwlocks/x", "/ZIP/branch-001/a.zip", "/zip%2fbranch-001%2fa.zip", "/%7aip/branch-001/a.zip", "/zip/branch-001/%61.zip",
+		"/zip/branch-001//a.zip",
+		"/zip/branch-001/./a.zip", "/zip/branch-001/../branch-001/a.zip", "/zip" + absolute, "/zip/" + absolute, "/zip/%2f" + absolute[1:],
+		absolute, "/stage/" + absolute,
+		"/stage/" + scratchDir, "/stage/" + scratchDir + "/", "/stage/" + scratchDir + "/multipart/", "/stage/d1/",
+		"/stage/d1/own.tar.zst?uploadId=" + upload,
 		fmt.Sprintf("/stage/%s/multipart/%x/%s/1", scratchDir, sha256.Sum256([]byte("d1/own.tar.zst")), upload),
-		"/stage/d1/%2e%2e/" + scratchDir + "/multipart", "/stage/meta/policy", "/zip?list-type=2", "/zip/?list-type=2", "/zip?prefix=", "/zip?delimiter=/", "/zip?versions",
-		"/stage?list-type=2", "/stage/?list-type=2&prefix=d1/", "/stage?uploads", "/stage?versions", "/zip?list-type=2&max-keys=1&start-after=a", "/?max-buckets=10",
+		"/stage/d1/%2e%2e/" + scratchDir + "/multipart", "/stage/meta/policy", "/zip?list-type=2", "/zip/?list-type=2", "/zip?prefix=",
+		"/zip?delimiter=/", "/zip?versions",
+		"/stage?list-type=2", "/stage/?list-type=2&prefix=d1/", "/stage?uploads", "/stage?versions", "/zip?list-type=2&max-keys=1&start-after=a",
+		"/?max-buckets=10",
 		"/zip/branch-001/a.zip?versionId=null", "/zip/branch-001/a.zip?partNumber=1", "/zip/branch-001/a.zip?response-content-type=text/html",
-		"/zip/branch-001/a.zip?x-id=GetObject", "/zip/branch-001/a.zip?", "/zip/branch-001/a.zip?%00", "/zip/branch-001/a.zip;x", "/zip/branch-001/a.zip?a=1;b=2",
+		"/zip/branch-001/a.zip?x-id=GetObject", "/zip/branch-001/a.zip?", "/zip/branch-001/a.zip?%00", "/zip/branch-001/a.zip;x",
+		"/zip/branch-001/a.zip?a=1;b=2",
 	} {
 		if target != "/zip/branch-001/a.zip?" { // the same as without the question mark
 			get(target)
 		}
 	}
 	for _, part := range []string{
-		"acl", "policy", "policyStatus", "tagging", "lifecycle", "cors", "ownershipControls", "website", "versioning", "object-lock", "encryption", "logging",
-		"notification", "replication", "publicAccessBlock", "accelerate", "requestPayment", "location", "inventory", "analytics", "metrics", "intelligent-tiering",
+		"acl", "policy", "policyStatus", "tagging", "lifecycle", "cors", "ownershipControls", "website", "versioning", "object-lock",
+		"encryption", "logging",
+		"notification", "replication", "publicAccessBlock", "accelerate", "requestPayment", "location", "inventory", "analytics", "metrics",
+		"intelligent-tiering",
 		"torrent", "retention", "legal-hold", "attributes", "uploads", "versions", "session", "metadataTable",
 	} {
 		get("/zip?" + part)
@@ -157,13 +169,16 @@ func bucketAttacks() []signed {
 		{method: "POST", target: "/stage/?delete", body: "<Delete><Quiet>true</Quiet><Object><Key>d1/victim.tar.zst</Key></Object></Delete>"},
 	}
 	for part, body := range map[string]string{
-		"policy": public, "acl": "<AccessControlPolicy/>", "tagging": "<Tagging/>", "lifecycle": "<LifecycleConfiguration/>", "cors": "<CORSConfiguration/>",
+		"policy": public, "acl": "<AccessControlPolicy/>", "tagging": "<Tagging/>", "lifecycle": "<LifecycleConfiguration/>",
+		"cors":              "<CORSConfiguration/>",
 		"ownershipControls": "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>",
 		"website":           "<WebsiteConfiguration/>", "versioning": "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
 		"object-lock": "<ObjectLockConfiguration/>", "encryption": "<ServerSideEncryptionConfiguration/>", "logging": "<BucketLoggingStatus/>",
-		"notification": "<NotificationConfiguration/>", "replication": "<ReplicationConfiguration/>", "publicAccessBlock": "<PublicAccessBlockConfiguration/>",
-		"accelerate": "<AccelerateConfiguration/>", "requestPayment": "<RequestPaymentConfiguration/>", "inventory&id=1": "<InventoryConfiguration/>",
-		"analytics&id=1": "<AnalyticsConfiguration/>", "metrics&id=1": "<MetricsConfiguration/>", "intelligent-tiering&id=1": "<IntelligentTieringConfiguration/>",
+		"notification": "<NotificationConfiguration/>", "replication": "<ReplicationConfiguration/>",
+		"publicAccessBlock": "<PublicAccessBlockConfiguration/>",
+		"accelerate":        "<AccelerateConfiguration/>", "requestPayment": "<RequestPaymentConfiguration/>", "inventory&id=1": "<InventoryConfiguration/>",
+		"analytics&id=1": "<AnalyticsConfiguration/>", "metrics&id=1": "<MetricsConfiguration/>",
+		"intelligent-tiering&id=1": "<IntelligentTieringConfiguration/>",
 	} {
 		for _, bucket := range []string{"/zip?", "/stage?", "/stage/?"} {
 			all = append(all, signed{method: "PUT", target: bucket + part, body: body}, signed{method: "DELETE", target: bucket + part})
@@ -177,20 +192,32 @@ func objectAttacks() []signed {
 	var all []signed
 	for _, object := range []string{"/zip/branch-001/a.zip", "/stage/d1/victim.tar.zst"} {
 		all = append(all,
-			signed{method: "DELETE", target: object}, signed{method: "DELETE", target: object + "?versionId=null"}, signed{method: "DELETE", target: object + "?tagging"},
+			signed{method: "DELETE", target: object}, signed{method: "DELETE", target: object + "?versionId=null"}, signed{
+				method: "DELETE",
+				target: object + "?tagging",
+			},
 			signed{method: "PUT", target: object, body: "mine"}, signed{method: "PUT", target: object + "?tagging", body: "<Tagging/>"},
 			signed{method: "PUT", target: object, body: "mine", header: http.Header{"If-Match": {"*"}}},
 			signed{method: "PUT", target: object, body: "mine", header: http.Header{"If-Match": {"0"}, "If-None-Match": {"*"}}},
-			signed{method: "PUT", target: object + "?acl", body: "<AccessControlPolicy/>"}, signed{method: "PUT", target: object + "?retention", body: "<Retention/>"},
+			signed{method: "PUT", target: object + "?acl", body: "<AccessControlPolicy/>"}, signed{
+				method: "PUT", target: object + "?retention",
+				body: "<Retention/>",
+			},
 			signed{method: "PUT", target: object + "?legal-hold", body: "<LegalHold><Status>ON</Status></LegalHold>"},
 			signed{method: "POST", target: object + "?restore", body: "<RestoreRequest/>"},
-			signed{method: "POST", target: object + "?select&select-type=2", body: "<SelectObjectContentRequest><Expression>select * from s3object</Expression></SelectObjectContentRequest>"},
+			signed{
+				method: "POST", target: object + "?select&select-type=2",
+				body: "<SelectObjectContentRequest><Expression>select * from s3object</Expression></SelectObjectContentRequest>",
+			},
 			signed{method: "POST", target: object, body: "mine"}, signed{method: "PATCH", target: object, body: "mine"},
 			signed{method: "PUT", target: object + "?append", body: "mine"}, signed{method: "POST", target: object + "?lambdaArn=x"},
 			signed{method: "PUT", target: object + "?x-id=PutObject", body: "mine"}, signed{method: "PUT", target: object + "?renameObject"},
 		)
 	}
-	return append(all, signed{method: "PUT", target: "/zip/branch-001/new.zip", body: "mine"}, signed{method: "POST", target: "/zip/branch-001/new.zip?uploads"})
+	return append(all, signed{method: "PUT", target: "/zip/branch-001/new.zip", body: "mine"}, signed{
+		method: "POST",
+		target: "/zip/branch-001/new.zip?uploads",
+	})
 }
 
 // headerAttacks ask for more by headers.
@@ -198,18 +225,26 @@ func headerAttacks() []signed {
 	var all []signed
 	for name, values := range map[string][]string{
 		"X-Amz-Copy-Source": {
-			"/zip/branch-001/a.zip", "zip/branch-001/a.zip", "/stage/d1/victim.tar.zst", "/zip/../unzip/branch-001/a/secret.txt", "zip%2F..%2Fsecret.txt",
+			"/zip/branch-001/a.zip", "zip/branch-001/a.zip", "/stage/d1/victim.tar.zst", "/zip/../unzip/branch-001/a/secret.txt",
+			"zip%2F..%2Fsecret.txt",
 			"/zip/%252e%252e/secret.txt", "/../secret.txt", "arn:aws:s3:::zip/branch-001/a.zip", "/zip/branch-001/a.zip?versionId=null",
 		},
-		"X-Amz-Acl": {"public-read-write"}, "X-Amz-Grant-Full-Control": {`id="everybody"`}, "X-Amz-Tagging": {"a=b"}, "X-Amz-Object-Lock-Mode": {"COMPLIANCE"},
-		"X-Amz-Object-Lock-Legal-Hold": {"ON"}, "X-Amz-Object-Lock-Retain-Until-Date": {"2099-01-01T00:00:00Z"}, "X-Amz-Website-Redirect-Location": {"/x"},
-		"X-Amz-Storage-Class": {"GLACIER"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Meta-A": {"b"}, "X-Amz-Bypass-Governance-Retention": {"true"},
-		"X-Amz-Security-Token": {"x"}, "X-Amz-Expected-Bucket-Owner": {"x"}, "X-Amz-Rename-Source": {"/stage/d1/victim.tar.zst"}, "X-Amz-Write-Offset-Bytes": {"0"},
-		"Upgrade": {"websocket"},
+		"X-Amz-Acl": {"public-read-write"}, "X-Amz-Grant-Full-Control": {`id="everybody"`}, "X-Amz-Tagging": {"a=b"},
+		"X-Amz-Object-Lock-Mode":       {"COMPLIANCE"},
+		"X-Amz-Object-Lock-Legal-Hold": {"ON"}, "X-Amz-Object-Lock-Retain-Until-Date": {"2099-01-01T00:00:00Z"},
+		"X-Amz-Website-Redirect-Location": {"/x"},
+		"X-Amz-Storage-Class":             {"GLACIER"}, "X-Amz-Server-Side-Encryption": {"AES256"}, "X-Amz-Meta-A": {"b"},
+		"X-Amz-Bypass-Governance-Retention": {"true"},
+		"X-Amz-Security-Token":              {"x"}, "X-Amz-Expected-Bucket-Owner": {"x"}, "X-Amz-Rename-Source": {"/stage/d1/victim.tar.zst"},
+		"X-Amz-Write-Offset-Bytes": {"0"},
+		"Upgrade":                  {"websocket"},
 	} {
 		for _, value := range values {
 			header := http.Header{name: {value}}
-			all = append(all, signed{method: "PUT", target: "/stage/d1/new.tar.zst", header: header}, signed{method: "POST", target: "/stage/d1/new.tar.zst?uploads", header: header})
+			all = append(all, signed{method: "PUT", target: "/stage/d1/new.tar.zst", header: header}, signed{
+				method: "POST",
+				target: "/stage/d1/new.tar.zst?uploads", header: header,
+			})
 		}
 	}
 	return append(all, signed{method: "PUT", target: "/stage/d1/new.tar.zst", header: http.Header{"X-Amz-Checksum-Crc32": {"AAAAAA==", "AAAAAA=="}}})
@@ -219,9 +254,12 @@ func headerAttacks() []signed {
 func keyAttacks() []signed {
 	var all []signed
 	for _, key := range []string{
-		scratchDir, scratchDir + "/x", scratchDir + "/multipart/x", ".vgwlocks/x", ".x.sgwtmp.1", "d1/.x.tar.zst.sgwtmp.1", ".hidden", "d1/.hidden", "d1/..", "d1/.", "..", ".",
-		"d1//x", "d1/", "/d1/x", "//", "d1/x%00", "d1/x%0a", "d1/x%0d%0ax", "d1/%20", "d1/x%20", "d1/x%3fy", "d1/%2e%2e%2fx", "d1/x%5cy", "d1/%e6%8a%a5", "d1/%ff",
-		"meta", "meta/policy", "meta/cors", "meta/acl", "d1/meta", "d1/meta/etag", "d1/victim.tar.zst/meta/etag", "a/b/c/d/e", "d1/" + strings.Repeat("n", 201),
+		scratchDir, scratchDir + "/x", scratchDir + "/multipart/x", ".vgwlocks/x", ".x.sgwtmp.1", "d1/.x.tar.zst.sgwtmp.1", ".hidden",
+		"d1/.hidden", "d1/..", "d1/.", "..", ".",
+		"d1//x", "d1/", "/d1/x", "//", "d1/x%00", "d1/x%0a", "d1/x%0d%0ax", "d1/%20", "d1/x%20", "d1/x%3fy", "d1/%2e%2e%2fx", "d1/x%5cy",
+		"d1/%e6%8a%a5", "d1/%ff",
+		"meta", "meta/policy", "meta/cors", "meta/acl", "d1/meta", "d1/meta/etag", "d1/victim.tar.zst/meta/etag", "a/b/c/d/e",
+		"d1/" + strings.Repeat("n", 201),
 		strings.Repeat("n/", 600) + "n", "d1/x:y", "d1/x*y", "d1/x%7Cy", "d1/-%2e", "d1/victim.tar.zst/below",
 	} {
 		all = append(all, signed{method: "PUT", target: "/stage/" + key, body: "mine"}, signed{method: "PUT", target: "/stage/" + key})
@@ -238,7 +276,8 @@ func uploadAttacks(s *site, upload string) []signed {
 	up := "../../../../"
 	outside, _ := filepath.Rel(filepath.Join(s.state, "buckets"), s.root)
 	for _, id := range []string{
-		up + "zip/branch-001", up + "zip", up + "stage", up + outside + "/unzip", up + outside + "/state", "..", ".", "", "/", "x", upload + "/..", upload + "/1", upload + "/",
+		up + "zip/branch-001", up + "zip", up + "stage", up + outside + "/unzip", up + outside + "/state", "..", ".", "", "/", "x",
+		upload + "/..", upload + "/1", upload + "/",
 		strings.ToUpper(upload), upload + inProgress, "../" + upload, strings.Repeat(up, 5) + s.path("unzip")[1:],
 	} {
 		query := "uploadId=" + url.QueryEscape(id)
@@ -256,13 +295,22 @@ func uploadAttacks(s *site, upload string) []signed {
 		all = append(all, signed{method: "PUT", target: "/stage/d1/own.tar.zst?partNumber=" + number + "&uploadId=" + upload, body: "mine"})
 	}
 	return append(all,
-		signed{method: "PUT", target: "/stage/d1/own.tar.zst?partNumber=1&uploadId=" + upload, header: http.Header{"X-Amz-Copy-Source": {"/zip/branch-001/a.zip"}}},
+		signed{
+			method: "PUT", target: "/stage/d1/own.tar.zst?partNumber=1&uploadId=" + upload,
+			header: http.Header{"X-Amz-Copy-Source": {"/zip/branch-001/a.zip"}},
+		},
 		signed{method: "PUT", target: "/stage/d1/own.tar.zst?uploadId=" + upload + "&uploadId=x&partNumber=1", body: "mine"},
 		signed{method: "DELETE", target: "/stage/d1/own.tar.zst?uploadId=" + upload + "&versionId=null"},
 		signed{method: "DELETE", target: "/stage/d1/other.tar.zst?uploadId=" + upload},
 		signed{method: "PUT", target: "/stage/d1/other.tar.zst?partNumber=1&uploadId=" + upload, body: "mine"},
-		signed{method: "POST", target: "/stage/d1/own.tar.zst?uploadId=" + upload, body: "<CompleteMultipartUpload><Part><PartNumber>9</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>"},
-		signed{method: "POST", target: "/stage/d1/own.tar.zst?uploads=1"}, signed{method: "POST", target: "/stage/d1/own.tar.zst?uploads&uploadId=" + upload},
+		signed{
+			method: "POST", target: "/stage/d1/own.tar.zst?uploadId=" + upload,
+			body: "<CompleteMultipartUpload><Part><PartNumber>9</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>",
+		},
+		signed{method: "POST", target: "/stage/d1/own.tar.zst?uploads=1"}, signed{
+			method: "POST",
+			target: "/stage/d1/own.tar.zst?uploads&uploadId=" + upload,
+		},
 	)
 }
 
@@ -274,18 +322,27 @@ func serviceAttacks() []signed {
 		{method: "POST", target: "/?Action=CreateAccessKey&Version=2010-05-08"},
 		{method: "POST", target: "/zip/branch-001/a.zip", header: http.Header{"X-Http-Method-Override": {"DELETE"}}},
 	}
-	for _, path := range []string{"/create-user", "/delete-user?access=x", "/update-user?access=x", "/list-users", "/change-bucket-owner?bucket=zip&owner=x", "/list-buckets", "/admin", "/ui", "/debug/pprof/"} {
+	for _, path := range []string{
+		"/create-user", "/delete-user?access=x", "/update-user?access=x", "/list-users",
+		"/change-bucket-owner?bucket=zip&owner=x", "/list-buckets", "/admin", "/ui", "/debug/pprof/",
+	} {
 		for _, method := range []string{"PATCH", "PUT", "POST", "GET", "DELETE", "OPTIONS"} {
 			all = append(all, signed{method: method, target: path, body: "<Account><Access>x</Access><Secret>x</Secret><Role>admin</Role></Account>"})
 		}
 	}
 	for _, method := range []string{"OPTIONS", "TRACE", "PATCH", "PROPFIND", "MKCOL", "MOVE", "LINK", "LIST", "get"} {
 		for _, target := range []string{"/", "/zip", "/zip/branch-001/a.zip", "/stage/d1/victim.tar.zst"} {
-			all = append(all, signed{method: method, target: target, header: http.Header{"Origin": {"https://example.com"}, "Access-Control-Request-Method": {"PUT"}}})
+			all = append(all, signed{method: method, target: target, header: http.Header{
+				"Origin":                        {"https://example.com"},
+				"Access-Control-Request-Method": {"PUT"},
+			}})
 		}
 	}
 	for _, method := range []string{"PUT", "POST", "DELETE", "PATCH"} {
-		all = append(all, signed{method: method, target: HealthPath}, signed{method: method, target: HealthPath + "?x"}, signed{method: "GET", target: HealthPath + "/x"})
+		all = append(all, signed{method: method, target: HealthPath}, signed{method: method, target: HealthPath + "?x"}, signed{
+			method: "GET",
+			target: HealthPath + "/x",
+		})
 	}
 	return all
 }
@@ -294,7 +351,10 @@ func serviceAttacks() []signed {
 func (s *site) refusedPresigned(victim key) {
 	s.t.Helper()
 	for _, k := range []key{s.key, victim} {
-		for method, object := range map[string]string{"GET": "zip/branch-001/a.zip", "HEAD": "zip/branch-001/a.zip", "PUT": "stage/d1/new.tar.zst", "DELETE": "stage/d1/victim.tar.zst"} {
+		for method, object := range map[string]string{
+			"GET": "zip/branch-001/a.zip", "HEAD": "zip/branch-001/a.zip",
+			"PUT": "stage/d1/new.tar.zst", "DELETE": "stage/d1/victim.tar.zst",
+		} {
 			bucket, name, _ := strings.Cut(object, "/")
 			address, err := s.client(k).Presign(s.t.Context(), method, bucket, name, time.Hour, nil)
 			require.NoError(s.t, err)
@@ -351,18 +411,23 @@ func (s *site) refusedByHand() {
 		return header.String()
 	}
 	for _, raw := range []string{
-		"GET http://" + host + "/unzip/branch-001/a/secret.txt HTTP/1.1\r\nHost: " + host + "\r\n" + sign("GET", "/unzip/branch-001/a/secret.txt", host),
+		"GET http://" + host + "/unzip/branch-001/a/secret.txt HTTP/1.1\r\nHost: " + host + "\r\n" + sign("GET", "/unzip/branch-001/a/secret.txt",
+			host),
 		"GET http://" + host + "/zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\n" + sign("GET", "/zip/branch-001/a.zip", host),
 		"GET /branch-001/a.zip HTTP/1.1\r\nHost: zip." + host + "\r\n" + sign("GET", "/branch-001/a.zip", "zip."+host),
 		"GET zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\n",
 		"GET /zip/../secret.txt HTTP/1.1\r\nHost: " + host + "\r\n" + sign("GET", "/zip/../secret.txt", host),
-		"GET /zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: AWS4-HMAC-SHA256 x\r\n" + sign("GET", "/zip/branch-001/a.zip", host),
+		"GET /zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: AWS4-HMAC-SHA256 x\r\n" + sign("GET", "/zip/branch-001/a.zip",
+			host),
 		"CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\n",
 		"PRI * HTTP/2.0\r\n",
-		"PUT /stage/d1/new.tar.zst HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n" + sign("PUT", "/stage/d1/new.tar.zst", host) + "\r\n4\r\nmine\r\n0\r\n",
-		"PUT /stage/d1/new.tar.zst HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n" + sign("PUT", "/stage/d1/new.tar.zst", host) + "\r\n0\r\n",
+		"PUT /stage/d1/new.tar.zst HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\n" + sign("PUT", "/stage/d1/new.tar.zst",
+			host) + "\r\n4\r\nmine\r\n0\r\n",
+		"PUT /stage/d1/new.tar.zst HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n" + sign("PUT",
+			"/stage/d1/new.tar.zst", host) + "\r\n0\r\n",
 		"PUT /stage/d1/new.tar.zst HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 6000000000\r\n" + sign("PUT", "/stage/d1/new.tar.zst", host),
-		"GET /zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\nX-Large: " + strings.Repeat("x", 20<<10) + "\r\n" + sign("GET", "/zip/branch-001/a.zip", host),
+		"GET /zip/branch-001/a.zip HTTP/1.1\r\nHost: " + host + "\r\nX-Large: " + strings.Repeat("x", 20<<10) + "\r\n" + sign("GET",
+			"/zip/branch-001/a.zip", host),
 	} {
 		conn, err := net.Dial("tcp", host)
 		require.NoError(s.t, err)
@@ -384,18 +449,20 @@ func (s *site) refusedToMinio() {
 	_, buckets := c.ListBuckets(ctx)
 	_, exists := c.BucketExists(ctx, BucketZip)
 	_, policy := c.GetBucketPolicy(ctx, BucketStage)
-	_, copied := c.CopyObject(ctx, minio.CopyDestOptions{Bucket: BucketStage, Object: "d1/copy.tar.zst"}, minio.CopySrcOptions{Bucket: BucketZip, Object: "branch-001/a.zip"})
-	_, composed := c.ComposeObject(ctx, minio.CopyDestOptions{Bucket: BucketStage, Object: "d1/copy.tar.zst"}, minio.CopySrcOptions{Bucket: BucketStage, Object: "d1/victim.tar.zst"})
+	_, copied := c.CopyObject(ctx, minio.CopyDestOptions{Bucket: BucketStage, Object: "d1/copy.tar.zst"},
+		minio.CopySrcOptions{Bucket: BucketZip, Object: "branch-001/a.zip"})
+	_, composed := c.ComposeObject(ctx, minio.CopyDestOptions{Bucket: BucketStage, Object: "d1/copy.tar.zst"},
+		minio.CopySrcOptions{Bucket: BucketStage, Object: "d1/victim.tar.zst"})
 	_, acl := c.GetObjectACL(ctx, BucketZip, "branch-001/a.zip")
 	_, tagging := c.GetObjectTagging(ctx, BucketZip, "branch-001/a.zip", minio.GetObjectTaggingOptions{})
-	_, withMeta := c.PutObject(ctx, BucketStage, "d1/new.tar.zst", strings.NewReader("x"), 1, minio.PutObjectOptions{UserMetadata: map[string]string{"a": "b"}})
-	_, fanOut := c.PutObjectFanOut(ctx, BucketStage, strings.NewReader("x"), minio.PutObjectFanOutRequest{Entries: []minio.PutObjectFanOutEntry{{Key: "d1/new"}}})
+	_, withMeta := c.PutObject(ctx, BucketStage, "d1/new.tar.zst", strings.NewReader("x"), 1,
+		minio.PutObjectOptions{UserMetadata: map[string]string{"a": "b"}})
 	mode, validity, unit := minio.Compliance, uint(1), minio.Days
 	label, err := tags.NewTags(map[string]string{"a": "b"}, true)
 	require.NoError(s.t, err)
 	for what, err := range map[string]error{
 		"list buckets": buckets, "bucket exists": exists, "get policy": policy, "copy": copied, "compose": composed, "acl": acl, "tagging": tagging,
-		"metadata": withMeta, "fan out": fanOut,
+		"metadata":      withMeta,
 		"make bucket":   one(c.MakeBucket(ctx, "newbucket", minio.MakeBucketOptions{})),
 		"remove bucket": one(c.RemoveBucket(ctx, BucketStage)),
 		"force removal": one(c.RemoveBucketWithOptions(ctx, BucketStage, minio.RemoveBucketOptions{ForceDelete: true})),
@@ -429,14 +496,16 @@ func TestLinksLeadNowhere(t *testing.T) {
 	s := startSite(t)
 	require.NoError(t, s.put("d1/a.tar.zst", "x"))
 	for link, target := range map[string]string{
-		"zip/link": s.path("secret.txt"), "zip/relative": "../secret.txt", "zip/directory": s.path("unzip"), "zip/far": "../../..", "zip/loop": "loop",
+		"zip/link": s.path("secret.txt"), "zip/relative": "../secret.txt", "zip/directory": s.path("unzip"), "zip/far": "../../..",
+		"zip/loop":              "loop",
 		"stage/bundles/d1/link": s.path("secret.txt"), "stage/bundles/up": "../..",
 	} {
 		require.NoError(t, os.Symlink(target, s.path(link)))
 	}
 	require.NoError(t, unix.Mkfifo(s.path("zip/pipe"), 0o666))
 	for _, target := range []string{
-		"/zip/link", "/zip/relative", "/zip/directory/branch-001/a/secret.txt", "/zip/far", "/zip/loop", "/zip/pipe", "/stage/d1/link", "/stage/up/secret.txt",
+		"/zip/link", "/zip/relative", "/zip/directory/branch-001/a/secret.txt", "/zip/far", "/zip/loop", "/zip/pipe", "/stage/d1/link",
+		"/stage/up/secret.txt",
 	} {
 		s.refused(signed{method: "GET", target: target})
 		s.refused(signed{method: "HEAD", target: target})

@@ -15,7 +15,8 @@ func (p *Process) WaitForPort(ctx context.Context, port int) error {
 	return p.WaitUntil(ctx, fmt.Sprintf("opened port %d", port), func() bool { return Listens(p.pid, port) })
 }
 
-// Listens tells whether the process itself, and not somebody else who was faster, listens on the TCP port of 127.0.0.1. It compares the listening socket in /proc/PID/net/tcp with the sockets that the process holds.
+// Listens tells whether the process itself, and not somebody else who was faster, listens on the TCP port of 127.0.0.1. It
+// compares the listening socket in /proc/PID/net/tcp with the sockets that the process holds.
 func Listens(pid, port int) bool {
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", pid))
 	if err != nil {

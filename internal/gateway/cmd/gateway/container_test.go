@@ -86,7 +86,8 @@ func TestInAContainerFromScratch(t *testing.T) {
 	require.NoError(t, os.Mkdir(p.state, 0o700))
 	bind(t, p.state, filepath.Join(root, "state"), 0)
 
-	p.cmd = exec.Command("/bin/gateway", "--warehouse", "/warehouse", "--state", "/state", "--eagle-key", "/run/secrets/eagle.key", "--listen", "127.0.0.1:0")
+	p.cmd = exec.Command("/bin/gateway", "--warehouse", "/warehouse", "--state", "/state", "--eagle-key", "/run/secrets/eagle.key", "--listen",
+		"127.0.0.1:0")
 	p.cmd.Env, p.cmd.Dir = []string{}, "/"
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
 	if os.Getuid() == 0 && !inUserNamespace(t) {
@@ -104,7 +105,7 @@ func TestInAContainerFromScratch(t *testing.T) {
 		assert.Equal(t, credential.Uid, made.Uid)
 	}
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, <-p.ended)
+	require.NoError(t, p.wait())
 }
 
 // inUserNamespace tells whether there is nobody else than this user to become.

@@ -57,7 +57,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 			return serve(cmd.Context(), options, stdout, stderr)
 		},
 	}
-	options.addFlags(root.Flags())
+	options.addFlags(root)
 	root.AddCommand(newHealthCommand(stdout), newFindCommand(stdout, stderr))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(seeHelp)

@@ -87,7 +87,8 @@ type program struct {
 	args        []string
 	cmd         *exec.Cmd
 	out, log    lockedBuffer
-	ended       chan error
+	done        chan struct{} // closed when it has ended
+	result      error
 }
 
 // newProgram makes a warehouse and the command line of a gateway over it.
@@ -95,8 +96,11 @@ func newProgram(t *testing.T, more ...string) *program {
 	t.Helper()
 	path, err := versitygw()
 	require.NoError(t, err)
-	p := &program{t: t, root: t.TempDir(), state: filepath.Join(t.TempDir(), "state"), ended: make(chan error, 1)}
-	for name, text := range map[string]string{"zip/b/a.zip": "archive", "unzip/b/x.txt": "secret", "state/catalog.db": "secret", "stage/run/1": "secret"} {
+	p := &program{t: t, root: t.TempDir(), state: filepath.Join(t.TempDir(), "state"), done: make(chan struct{})}
+	for name, text := range map[string]string{
+		"zip/b/a.zip": "archive", "unzip/b/x.txt": "secret", "state/catalog.db": "secret",
+		"stage/run/1": "secret",
+	} {
 		p.write(name, text)
 	}
 	key := filepath.Join(t.TempDir(), "eagle.key")
@@ -127,16 +131,32 @@ func (p *program) run() {
 	p.t.Helper()
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.log
 	require.NoError(p.t, p.cmd.Start())
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() {
+		p.result = p.cmd.Wait()
+		close(p.done)
+	}()
 	p.t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
-		eventually(p.t, func() bool { return p.cmd.ProcessState != nil || !p.alive() }, "the program has ended")
+		_ = p.wait()
 	})
 	eventually(p.t, func() bool { return strings.Contains(p.log.String(), "gateway started") || !p.alive() }, "the gateway serves")
 	require.Contains(p.t, p.log.String(), "gateway started")
 }
 
-func (p *program) alive() bool { return unix.Kill(p.cmd.Process.Pid, 0) == nil }
+func (p *program) alive() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// wait returns when the program has ended: nil for exit code 0.
+func (p *program) wait() error {
+	<-p.done
+	return p.result
+}
 
 var startedAt = regexp.MustCompile(`url=(\S+)`)
 
@@ -172,7 +192,8 @@ func (p *program) works(key string) {
 	large := strings.Repeat("x", 11<<20)
 	_, err = p.client().PutObject(p.t.Context(), gateway.BucketStage, key+"/small", strings.NewReader("x"), 1, minio.PutObjectOptions{})
 	require.NoError(p.t, err)
-	_, err = p.client().PutObject(p.t.Context(), gateway.BucketStage, key+"/parts", strings.NewReader(large), int64(len(large)), minio.PutObjectOptions{PartSize: 5 << 20})
+	_, err = p.client().PutObject(p.t.Context(), gateway.BucketStage, key+"/parts", strings.NewReader(large), int64(len(large)),
+		minio.PutObjectOptions{PartSize: 5 << 20})
 	require.NoError(p.t, err)
 }
 
@@ -228,7 +249,7 @@ func TestServeUntilTheEnd(t *testing.T) {
 		assert.Zero(t, code, log)
 		assert.Equal(t, "healthy\n", out)
 		require.NoError(t, p.cmd.Process.Signal(signal))
-		require.NoError(t, <-p.ended, "exit code 0")
+		require.NoError(t, p.wait(), "exit code 0")
 		assert.Contains(t, p.out.String(), `"key":"b/a.zip"`, "the access log")
 		assert.NotContains(t, p.out.String()+p.log.String(), secret)
 		code, _, log = call(t, "health", p.url())
@@ -241,7 +262,7 @@ func TestVersitygwDiesWithTheGateway(t *testing.T) {
 	p := newProgram(t).start()
 	socket := filepath.Join(p.state, "run", "s3.sock")
 	require.NoError(t, p.cmd.Process.Kill())
-	<-p.ended
+	require.Error(t, p.wait())
 	eventually(t, func() bool {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
@@ -356,8 +377,9 @@ func writeCertificate(t *testing.T) (certFile, keyFile string) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour),
+		IsCA:     true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"talon/internal/gateway"
 )
@@ -22,7 +22,8 @@ type serveOptions struct {
 	noLandlock           bool
 }
 
-func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
+func (o *serveOptions) addFlags(command *cobra.Command) {
+	flags := command.Flags()
 	flags.StringVar(&o.Warehouse, "warehouse", "", "root of tiger's warehouse, with zip/ and stage/ in it")
 	flags.StringVar(&o.State, "state", "", "directory of the gateway's own; it may be lost")
 	flags.StringVar(&o.Listen, "listen", ":7070", "host:port to listen on")
