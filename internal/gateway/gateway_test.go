@@ -241,8 +241,8 @@ func TestAnObjectIsMadeOnce(t *testing.T) {
 	_, err := s.eagle().Client.PutObject(t.Context(), BucketStage, "d1/a.tar.zst", strings.NewReader(large), int64(len(large)),
 		minio.PutObjectOptions{PartSize: 5 << 20})
 	assert.Equal(t, "PreconditionFailed", code(err), "nor does an upload in parts replace it")
-	assert.Equal(t, "PreconditionFailed", code(s.put("d1", "a directory")))
-	assert.Error(t, s.put("d1/a.tar.zst/b", "below a file"))
+	assert.Equal(t, "ExistingObjectIsDirectory", code(s.put("d1", "a directory")))
+	assert.Equal(t, "ObjectParentIsFile", code(s.put("d1/a.tar.zst/b", "below a file")))
 
 	require.NoError(t, s.Stop())
 	require.NoError(t, os.RemoveAll(filepath.Join(s.state, "attributes")), "the state may be lost")

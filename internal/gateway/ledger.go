@@ -55,12 +55,13 @@ func (l *ledger) end(key string) {
 	}
 }
 
-// agree removes a note of an object that is not there, and makes an empty one of an object that has none.
+// agree removes a note of an object that is not there, and makes an empty one of an object that has none. A directory is no object, and
+// versitygw says so.
 func (l *ledger) agree(key string) error {
 	notes := l.notesOf(key)
-	_, err := os.Lstat(filepath.Join(l.bundles, key))
+	info, err := os.Lstat(filepath.Join(l.bundles, key))
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), err == nil && info.IsDir():
 		return os.RemoveAll(notes)
 	case err != nil:
 		return err

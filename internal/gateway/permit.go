@@ -114,14 +114,14 @@ func escape(path string) string {
 	return escaped.String()
 }
 
-// isZipKey tells whether a key can be that of a collected file: a relative path, in any characters but control characters, that stays where
-// it is, and not in a directory of versitygw's own.
+// isZipKey tells whether a key can be that of a collected file: a relative path that stays where it is, in any characters but control
+// characters, which package pathname lets into no name.
 func isZipKey(key string) bool {
 	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return false
 	}
 	for name := range strings.SplitSeq(key, "/") {
-		if name == "" || name == "." || name == ".." || name == scratchDir || name == ".vgwlocks" {
+		if name == "" || name == "." || name == ".." {
 			return false
 		}
 	}
