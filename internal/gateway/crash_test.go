@@ -19,6 +19,25 @@ import (
 	"talon/internal/warehouse"
 )
 
+// freeze stops versitygw in whatever it does, until thaw is called.
+func (s *site) freeze() (thaw func()) {
+	s.t.Helper()
+	pid := s.session.server.current().Pid()
+	require.NoError(s.t, unix.Kill(pid, syscall.SIGSTOP))
+	eventually(s.t, func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		require.NoError(s.t, err)
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if err != nil || !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return true
+	}, "all threads have stopped")
+	return func() { _ = unix.Kill(pid, syscall.SIGCONT) }
+}
+
 // staged lists the files and directories of bundles, without the scratch directory itself.
 func (s *site) staged() []string {
 	s.t.Helper()
@@ -246,9 +265,8 @@ func TestCompletionsOfOneUpload(t *testing.T) {
 	const key = "d1/a.tar.zst"
 	s := startSite(t)
 	upload, parts, content := s.parts(key, 1, 5<<20)
-	process := s.session.server.current().Pid()
-	require.NoError(t, unix.Kill(process, syscall.SIGSTOP))
-	defer func() { _ = unix.Kill(process, syscall.SIGCONT) }()
+	thaw := s.freeze()
+	defer thaw()
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- s.complete(ctx, key, upload, parts) }()
@@ -257,7 +275,7 @@ func TestCompletionsOfOneUpload(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-result, context.Canceled)
 	assert.Equal(t, "SlowDown", code(s.complete(t.Context(), key, upload, parts)), "its client has gone, and it is still under way")
-	require.NoError(t, unix.Kill(process, syscall.SIGCONT))
+	thaw()
 	eventually(t, func() bool { return s.complete(t.Context(), key, upload, parts) == nil }, "it is done")
 	onDisk, err := os.ReadFile(s.bundle(key))
 	require.NoError(t, err)
@@ -313,9 +331,8 @@ func TestVersitygwMayTakeItsTime(t *testing.T) {
 	opts.silence = 300 * time.Millisecond
 	s.start(opts)
 	upload, parts, _ := s.parts("d1/b.tar.zst", 1, 5)
-	process := s.session.server.current().Pid()
-	require.NoError(t, unix.Kill(process, syscall.SIGSTOP))
-	defer func() { _ = unix.Kill(process, syscall.SIGCONT) }()
+	thaw := s.freeze()
+	defer thaw()
 	results := make(chan error, 2)
 	go func() { results <- s.put("d1/a.tar.zst", "bundle") }()
 	go func() { results <- s.complete(t.Context(), "d1/b.tar.zst", upload, parts) }()
@@ -324,7 +341,7 @@ func TestVersitygwMayTakeItsTime(t *testing.T) {
 		require.Fail(t, "a request ended before versitygw had answered", "%v", err)
 	case <-time.After(4 * opts.silence):
 	}
-	require.NoError(t, unix.Kill(process, syscall.SIGCONT))
+	thaw()
 	require.NoError(t, <-results)
 	require.NoError(t, <-results)
 }

@@ -328,9 +328,7 @@ func TestHealth(t *testing.T) {
 		return response.StatusCode
 	}
 	assert.Equal(t, http.StatusOK, health())
-	pid := s.session.server.current().Pid()
-	require.NoError(t, unix.Kill(pid, syscall.SIGSTOP))
-	defer func() { _ = unix.Kill(pid, syscall.SIGCONT) }()
+	defer s.freeze()()
 	assert.Equal(t, http.StatusServiceUnavailable, health(), "versitygw hangs")
 }
 
