@@ -90,14 +90,18 @@ func (i *Installation) Versions() string {
 // Environ is the environment of this process, changed so that programs of the packages find the libraries that came with
 // them.
 func (i *Installation) Environ() []string {
-	var dirs []string
+	return append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(i.Libraries(), ":"))
+}
+
+// Libraries are the directories of the libraries that came with the packages.
+func (i *Installation) Libraries() (dirs []string) {
 	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*", "usr/lib"} { // GNUstep's are in the last
 		found, err := filepath.Glob(i.Path(pattern))
 		if err == nil { // the pattern is right
 			dirs = append(dirs, found...)
 		}
 	}
-	return append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(dirs, ":"))
+	return dirs
 }
 
 // check tells what is missing: a file, or a library that one of them needs.

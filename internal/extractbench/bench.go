@@ -11,6 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"talon/internal/archivetools"
+	"talon/internal/contest"
+	"talon/internal/debian"
 )
 
 // Options say what is measured.
@@ -28,7 +32,7 @@ type Options struct {
 type bench struct {
 	opts         Options
 	dir          string // for archives and output, in memory
-	tools        tools
+	tools        contest.Programs
 	measurements []*measurement
 	peak         int64 // of the memory of this process while it measured, in bytes
 }
@@ -37,9 +41,9 @@ type bench struct {
 type measurement struct {
 	benchCase
 	corpus  corpus
-	samples map[string][]sample // by contender
-	dropped map[string]string   // why a contender is not measured
-	err     error               // why the case is not measured
+	samples map[string][]contest.Sample // by contender
+	dropped map[string]string           // why a contender is not measured
+	err     error                       // why the case is not measured
 }
 
 // Run measures the cases and returns what came out, in their order. That a peer or the means to make an archive are missing is
@@ -60,9 +64,14 @@ func Run(ctx context.Context, opts Options) (result Result, err error) {
 		return result, err
 	}
 	for _, c := range selected {
-		b.measurements = append(b.measurements, &measurement{benchCase: c, samples: map[string][]sample{}, dropped: map[string]string{}})
+		b.measurements = append(b.measurements, &measurement{benchCase: c, samples: map[string][]contest.Sample{}, dropped: map[string]string{}})
 	}
-	b.tools = findTools(ctx, opts.Log, programs(selected), opts.Fetch)
+	var packages []debian.Set
+	if opts.Fetch {
+		packages = append(packages, archivetools.Packages)
+	}
+	fetch := func(set debian.Set) (*debian.Installation, error) { return set.Fetch(ctx, opts.Log) }
+	b.tools = contest.FindPrograms(programs(selected), fetch, packages...)
 	if b.dir, err = b.makeWorkDir(); err != nil {
 		return result, err
 	}
@@ -119,11 +128,10 @@ func (b *bench) measure(ctx context.Context, m *measurement) error {
 		}
 		able = append(able, c)
 	}
-	resetPeak()
+	contest.ResetPeak()
 	for round := range b.opts.Rounds {
 		b.say("%s: round %d of %d", m.name, round+1, b.opts.Rounds)
-		for i := range able {
-			c := able[(round+i)%len(able)]
+		for c := range contest.InTurn(round, able) {
 			s, err := b.time(ctx, c, in, nil)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
@@ -131,19 +139,19 @@ func (b *bench) measure(ctx context.Context, m *measurement) error {
 			m.samples[c.name] = append(m.samples[c.name], s)
 		}
 	}
-	b.peak = max(b.peak, peak())
+	b.peak = max(b.peak, contest.Peak())
 	return nil
 }
 
 // check says why a contender cannot be measured, "" if it can.
 func (b *bench) check(ctx context.Context, m *measurement, c contender, in string) string {
-	if missing := b.tools.missing(c.needs); missing != "" {
+	if missing := b.tools.Missing(c.needs); missing != "" {
 		return missing
 	}
 	var difference string
 	_, err := b.time(ctx, c, in, func(out string) error {
-		found, err := readTree(out)
-		difference = m.corpus.tree.difference(found)
+		found, err := contest.ReadTree(out)
+		difference = m.corpus.tree.Difference(found)
 		return err
 	})
 	if err != nil {
@@ -153,7 +161,7 @@ func (b *bench) check(ctx context.Context, m *measurement, c contender, in strin
 }
 
 // time runs a contender with an empty directory for its output, which look may see before it is removed.
-func (b *bench) time(ctx context.Context, c contender, in string, look func(out string) error) (s sample, err error) {
+func (b *bench) time(ctx context.Context, c contender, in string, look func(out string) error) (s contest.Sample, err error) {
 	out := b.file("out")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return s, err

@@ -9,19 +9,21 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"talon/internal/contest"
 )
 
 // corpus is the archives of a case, in the cache.
 type corpus struct {
 	dir      string
 	archives int
-	bytes    int64 // of all archives
-	tree     tree  // what they unpack to
+	bytes    int64        // of all archives
+	tree     contest.Tree // what they unpack to
 }
 
 // corpusPath names a directory after everything that its archives are made of.
 func (b *bench) corpusPath(c benchCase) string {
-	key := sha256.Sum256(fmt.Appendf(nil, "%d %+v %s %s", generatorVersion, b.opts.Scale, c.source, c.pack))
+	key := sha256.Sum256(fmt.Appendf(nil, "%d %+v %s %s", contest.ClerkVersion, b.opts.Scale, c.source, c.pack))
 	return filepath.Join(b.opts.Cache, fmt.Sprintf("extractbench-%s-%x", c.name, key[:6]))
 }
 
@@ -75,8 +77,8 @@ func (b *bench) prepare(ctx context.Context) error {
 }
 
 // generate writes the sources of the cases.
-func (b *bench) generate(missing []*measurement) (map[string]tree, error) {
-	trees := map[string]tree{}
+func (b *bench) generate(missing []*measurement) (map[string]contest.Tree, error) {
+	trees := map[string]contest.Tree{}
 	for _, m := range missing {
 		if _, ok := trees[m.source]; ok {
 			continue
@@ -90,7 +92,7 @@ func (b *bench) generate(missing []*measurement) (map[string]tree, error) {
 			return nil, err
 		}
 		var err error
-		if trees[m.source], err = readTree(dir); err != nil {
+		if trees[m.source], err = contest.ReadTree(dir); err != nil {
 			return nil, err
 		}
 	}
@@ -98,8 +100,8 @@ func (b *bench) generate(missing []*measurement) (map[string]tree, error) {
 }
 
 // pack makes the archives beside their place in the cache and renames them: what was cut short is never taken for a corpus.
-func (b *bench) pack(ctx context.Context, m *measurement, contents tree) (err error) {
-	if missing := b.tools.missing(m.needs); missing != "" {
+func (b *bench) pack(ctx context.Context, m *measurement, contents contest.Tree) (err error) {
+	if missing := b.tools.Missing(m.needs); missing != "" {
 		return errors.New(missing)
 	}
 	partial, err := os.MkdirTemp(b.opts.Cache, "extractbench-partial-")

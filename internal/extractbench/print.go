@@ -6,7 +6,8 @@ import (
 	"io"
 
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+
+	"talon/internal/contest"
 )
 
 // PrintJSON writes one JSON document.
@@ -33,12 +34,12 @@ func (r Result) PrintTables(w io.Writer) {
 }
 
 func (r Result) printContenders(w io.Writer) {
-	t := newTable(w, "Contenders", table.Row{"Case", "Program", "Best s", "Median s", "CPU s", "Peak MB"}, 3)
+	t := contest.NewTable(w, "Contenders", table.Row{"Case", "Program", "Best s", "Median s", "CPU s", "Peak MB"}, 3)
 	for _, c := range r.Cases {
 		for _, contender := range c.Contenders {
 			if contender.Skipped == "" {
 				t.AppendRow(table.Row{
-					c.Case, contender.Name, seconds(contender.Best), seconds(contender.Median), seconds(contender.CPU), r.peak(contender),
+					c.Case, contender.Name, contest.Seconds(contender.Best), contest.Seconds(contender.Median), contest.Seconds(contender.CPU), r.peak(contender),
 				})
 			}
 		}
@@ -49,11 +50,11 @@ func (r Result) printContenders(w io.Writer) {
 
 func (r Result) printCases(w io.Writer) {
 	header := table.Row{"Case", "", "Best peer", "Archives", "MB", "Files", "MB", "Talon s", "Peer s", "Ratio", "Target", "Reached"}
-	t := newTable(w, "Talon and the fastest of the others", header, 4)
+	t := contest.NewTable(w, "Talon and the fastest of the others", header, 4)
 	for _, c := range r.Cases {
-		row := table.Row{c.Case, c.Title, c.Peer, c.Archives, megabytes(c.ArchiveBytes), c.Files, megabytes(c.Bytes)}
+		row := table.Row{c.Case, c.Title, c.Peer, c.Archives, contest.Megabytes(c.ArchiveBytes), c.Files, contest.Megabytes(c.Bytes)}
 		if c.Problem == "" {
-			row = append(row, seconds(c.best(talon)), seconds(c.best(c.Peer)), fmt.Sprintf("%.2f", c.Ratio))
+			row = append(row, contest.Seconds(c.best(talon)), contest.Seconds(c.best(c.Peer)), fmt.Sprintf("%.2f", c.Ratio))
 		} else {
 			row = append(row, "-", "-", "-")
 		}
@@ -62,34 +63,13 @@ func (r Result) printCases(w io.Writer) {
 	t.Render()
 }
 
-// newTable begins a table with numbers from a column on, counted from 1.
-func newTable(w io.Writer, title string, header table.Row, numbers int) table.Writer {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SetStyle(table.StyleLight)
-	t.Style().Title.Align = text.AlignLeft
-	t.Style().Format.Header = text.FormatDefault
-	t.SetTitle(title)
-	t.AppendHeader(header)
-	var columns []table.ColumnConfig
-	for number := numbers; number <= len(header); number++ {
-		columns = append(columns, table.ColumnConfig{Number: number, Align: text.AlignRight, AlignHeader: text.AlignRight})
-	}
-	t.SetColumnConfigs(columns)
-	return t
-}
-
 // peak is the memory of a contender in MB, unless it is too little to be seen.
 func (r Result) peak(c ContenderResult) string {
 	if c.Memory <= r.MemoryFloor {
-		return "< " + megabytes(r.MemoryFloor)
+		return "< " + contest.Megabytes(r.MemoryFloor)
 	}
-	return megabytes(c.Memory)
+	return contest.Megabytes(c.Memory)
 }
-
-func seconds(s float64) string { return fmt.Sprintf("%.3f", s) }
-
-func megabytes(bytes int64) string { return fmt.Sprintf("%.1f", float64(bytes)/1e6) }
 
 // best is the best time of a contender, in seconds.
 func (c CaseResult) best(name string) float64 {

@@ -3,7 +3,8 @@ package extractbench
 import (
 	"cmp"
 	"slices"
-	"time"
+
+	"talon/internal/contest"
 )
 
 // Result is what Run has measured. The names of its JSON are for other programs.
@@ -88,21 +89,7 @@ func (r *CaseResult) compare() {
 	}
 }
 
-func summarise(name string, samples []sample) ContenderResult {
-	r := ContenderResult{Name: name}
-	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(a.wall, b.wall) })
-	r.Best, r.Median, r.CPU = samples[0].wall.Seconds(), median(samples).Seconds(), samples[0].cpu.Seconds()
-	for _, s := range samples {
-		r.Memory = max(r.Memory, s.memory)
-	}
-	return r
-}
-
-// median is that of the wall times of sorted samples.
-func median(sorted []sample) time.Duration {
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle].wall
-	}
-	return (sorted[middle-1].wall + sorted[middle].wall) / 2
+func summarise(name string, samples []contest.Sample) ContenderResult {
+	s := contest.Summarise(samples)
+	return ContenderResult{Name: name, Best: s.Best.Seconds(), Median: s.Median.Seconds(), CPU: s.CPU.Seconds(), Memory: s.Memory}
 }

@@ -1,4 +1,4 @@
-package extractbench
+package contest
 
 import (
 	"cmp"
@@ -14,15 +14,15 @@ import (
 	"strings"
 )
 
-// tree is what a directory holds. Directories without files do not count.
-type tree struct {
+// Tree is what a directory holds. Directories without files do not count.
+type Tree struct {
 	Bytes int64             // of all files
 	Files map[string]string // SHA-256 in lower-case hex, by path
 }
 
-// readTree reads all files of a directory. What is neither a file nor a directory is an error.
-func readTree(dir string) (tree, error) {
-	found := tree{Files: map[string]string{}}
+// ReadTree reads all files of a directory. What is neither a file nor a directory is an error.
+func ReadTree(dir string) (Tree, error) {
+	found := Tree{Files: map[string]string{}}
 	buffer := make([]byte, 1<<17)
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -50,8 +50,8 @@ func digest(name string, buffer []byte) (sum string, size int64, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), size, err
 }
 
-// difference tells in a sentence how another tree differs, "" if it does not.
-func (t tree) difference(other tree) string {
+// Difference tells in a sentence how another tree differs, "" if it does not.
+func (t Tree) Difference(other Tree) string {
 	var first string
 	missing, wrong, extra := 0, 0, 0
 	for _, name := range slices.Sorted(maps.Keys(t.Files)) {
