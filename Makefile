@@ -9,10 +9,10 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools test race fuzz bench-extract lint fmt histories clean
+.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools test race fuzz bench-extract bench-transfer lint fmt histories clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What two hosts need beside worker and starter.
 BETWEEN := ./internal/gateway/cmd/gateway ./internal/pki/cmd/pki ./internal/temporalproxy/cmd/temporalproxy
@@ -83,6 +83,9 @@ fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata
 
 bench-extract: build ## measure worker extract beside unzip, 7zz, bsdtar, unar and tar; CASES=zip,7z: only these; ROUNDS=5
 	go run ./internal/extractbench/cmd/extractbench --rounds $(ROUNDS) $(if $(CASES),--cases $(CASES)) $(if $(OUTPUT),-o $(OUTPUT))
+
+bench-transfer: gateway ## measure what eagle delivers to tiger beside rclone over S3 and SFTP, and tar | zstd | ssh; CASES=files,tiny: only these; MEMORY=1: memory instead; DIR=/mnt: on this disk
+	go run ./internal/transferbench/cmd/transferbench --rounds $(ROUNDS) $(if $(CASES),--cases $(CASES)) $(if $(MEMORY),--memory) $(if $(DIR),--dir $(DIR)) $(if $(OUTPUT),-o $(OUTPUT))
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck
 	go vet $(PACKAGES)
