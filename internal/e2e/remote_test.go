@@ -43,7 +43,6 @@ type remote struct {
 	plain     bool   // it speaks no TLS: a proxy stands before it that does
 	url       string // where it is, from its first start on
 	gateway   *devstack.Process
-	starts    int
 }
 
 // newRemote makes an installation; nothing runs yet.
