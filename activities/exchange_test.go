@@ -128,8 +128,11 @@ func everythingArrives(t *testing.T, s *site) {
 	inner := archivetest.TarGz([]archivetest.File{{Name: "余额.csv", Data: []byte("yu'e"), ModTime: written}})
 	dir, batch := s.arrive(map[string]string{
 		"a b+c%20&=#?.zip": string(archivetest.Zip([]archivetest.File{
-			{Name: "a.txt", Data: []byte("alpha"), ModTime: written}, {Name: "empty", ModTime: written}, {Name: deep, Data: []byte("deep"), ModTime: written},
-			{Name: "inner.tar.gz", Data: inner, ModTime: written}, {Name: "big", Data: bytes.Repeat([]byte("0123456789"), 1<<20), ModTime: written},
+			{Name: "a.txt", Data: []byte("alpha"), ModTime: written},
+			{Name: "empty", ModTime: written},
+			{Name: deep, Data: []byte("deep"), ModTime: written},
+			{Name: "inner.tar.gz", Data: inner, ModTime: written},
+			{Name: "big", Data: bytes.Repeat([]byte("0123456789"), 1<<20), ModTime: written},
 		})),
 		"报表/一月.zip":   zipOf("一.txt", "one"),
 		"nothing.zip": string(archivetest.Zip(nil)),
