@@ -175,7 +175,7 @@ func TestClocksThatDiffer(t *testing.T) {
 
 // TestAnswersAreJudged: every code in question, as an endpoint other than versitygw may send it.
 func TestAnswersAreJudged(t *testing.T) {
-	b := newBed(t, quick, func(o *objectstore.Options) { o.Patience = time.Millisecond })
+	b := newBed(t, func(o *objectstore.Options) { o.Patience = time.Nanosecond })
 	b.place("a.zip", []byte("x"))
 	for _, test := range []struct {
 		status int
@@ -198,10 +198,16 @@ func TestAnswersAreJudged(t *testing.T) {
 		{504, "", objectstore.ErrUnavailable},
 	} {
 		b.proxy.Inject(storetest.Fault{Status: test.status, Code: test.code, Plain: test.code == ""})
+		before := len(b.proxy.Requests(storetest.Any))
 		for call, err := range all(t, b.store, zipBucket, "a.zip") {
 			require.ErrorIs(t, err, test.want, "%s: %d %s", call, test.status, test.code)
 			assert.ErrorContains(t, err, fmt.Sprint(test.status))
 		}
+		requests := 4
+		if test.status < 500 {
+			requests++ // why HEAD fails
+		}
+		assert.Len(t, b.proxy.Requests(storetest.Any)[before:], requests, "there is no patience, and nobody else repeats anything")
 		b.proxy.Heal()
 	}
 }
@@ -212,7 +218,10 @@ func TestNoKeyIsTold(t *testing.T) {
 	b.place("a.zip", []byte("x"))
 	var told []string
 	for _, fault := range []storetest.Fault{
-		{}, {Status: 500, Code: "InternalError"}, {Status: 403, Code: "AccessDenied"}, {DropReply: true},
+		{},
+		{Status: 500, Code: "InternalError"},
+		{Status: 403, Code: "AccessDenied"},
+		{DropReply: true},
 		{Status: 403, Code: "InvalidAccessKeyId " + accessKey + " " + secretKey},
 	} {
 		b.proxy.Inject(fault)

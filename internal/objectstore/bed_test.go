@@ -61,7 +61,12 @@ func startServer(t testing.TB, options ...string) *server {
 		require.NoError(t, os.Mkdir(filepath.Join(s.root, bucket), 0o755))
 	}
 	s.start()
-	t.Cleanup(func() { assert.NoError(t, s.process.Stop(waitLimit)) })
+	t.Cleanup(func() {
+		assert.NoError(t, s.process.Stop(waitLimit))
+		if t.Failed() {
+			t.Log(s.process.LogTail())
+		}
+	})
 	return s
 }
 

@@ -41,6 +41,9 @@ const (
 	adviceNetwork = "is the endpoint up, and can it be reached from here?"
 	adviceTrust   = "check the CA file, the names and dates in the endpoint's certificate, and this host's clock"
 	adviceClock   = "set the clocks, best by NTP"
+	adviceBytes   = "something between here and there changes bytes"
+	adviceS3      = "is it an S3 endpoint? A proxy may answer in its place"
+	adviceDir     = "there is a directory of this name, or none can be made for it (has the disk no inodes left?)"
 )
 
 var verdicts = map[string]verdict{
@@ -57,14 +60,14 @@ var verdicts = map[string]verdict{
 	"InsufficientStorage":          {kind: ErrFull, advice: adviceSpace}, // versitygw: ENOSPC, 507
 	"QuotaExceeded":                {kind: ErrFull, advice: adviceSpace}, // versitygw: EDQUOT, 403
 	"XMinioStorageFull":            {kind: ErrFull, advice: adviceSpace},
-	minio.BadDigest:                {kind: ErrDamaged, again: true, advice: "something between here and there changes bytes"},
-	"XAmzContentSHA256Mismatch":    {kind: ErrDamaged, again: true, advice: "something between here and there changes bytes"},
+	minio.BadDigest:                {kind: ErrDamaged, again: true, advice: adviceBytes},
+	"XAmzContentSHA256Mismatch":    {kind: ErrDamaged, again: true, advice: adviceBytes},
 	minio.IncompleteBody:           {kind: ErrUnavailable, again: true, advice: adviceNetwork},
 	"RequestTimeout":               {kind: ErrUnavailable, again: true, advice: adviceNetwork},
 	codeBusyKey:                    {kind: ErrUnavailable, again: true},
 	"OperationAborted":             {kind: ErrUnavailable, again: true},
 	codePrecondition:               {kind: ErrExists},
-	codeIsDirectory:                {kind: ErrExists, advice: "there is a directory of this name, or no directory can be made for it (is the disk full of inodes?)"},
+	codeIsDirectory:                {kind: ErrExists, advice: adviceDir},
 	"ObjectParentIsFile":           {kind: ErrExists, advice: "a part of the path is a file already"},
 	"AuthorizationHeaderMalformed": {kind: ErrRejected, advice: "check the region"},
 }
@@ -129,7 +132,7 @@ func (a *attempt) judgeAnswer(f *failure, answer minio.ErrorResponse) {
 	}
 	if answer.StatusCode == http.StatusNotFound && !byS3 {
 		f.code, f.words = "", "404 Not Found, and no word of S3 with it"
-		f.verdict = verdict{kind: ErrUnavailable, again: true, advice: "is it an S3 endpoint? A proxy may answer in its place"}
+		f.verdict = verdict{kind: ErrUnavailable, again: true, advice: adviceS3}
 	}
 	if f.code == codeNoBucket {
 		f.words = "no bucket " + a.object.Bucket + " there"

@@ -94,7 +94,7 @@ func (d *download) wrong(a *attempt, words string) error {
 	if err := d.restart(); err != nil {
 		return err
 	}
-	return a.fail(verdict{kind: ErrDamaged, again: true, advice: "if the object is right there, something in between changes it"}, words)
+	return a.fail(verdict{kind: ErrDamaged, again: true, advice: adviceBytes + ", if the object is right there"}, words)
 }
 
 // open asks for the rest of the object and makes sure that it is the rest of this one.

@@ -69,7 +69,7 @@ func TestNamesThatAreNoFiles(t *testing.T) {
 		require.ErrorIs(t, b.put(key, nil), objectstore.ErrRejected)
 	}
 	for _, seen := range b.proxy.Requests(storetest.Any) {
-		assert.Contains(t, []string{"/zip/.talon-check", "/zip/new"}, seen.Path)
+		assert.Contains(t, []string{"/zip/talon-check", "/zip/new"}, seen.Path)
 	}
 	for _, bucket := range []string{"", "a", "..", "up/../per", "UPPER", strings.Repeat("b", 64), "a b"} {
 		err := b.store.Check(ctx, bucket)

@@ -104,6 +104,12 @@ func TestEndpointIsNoS3(t *testing.T) {
 		require.ErrorIs(t, b.put("x", []byte("data")), objectstore.ErrUnavailable)
 		b.proxy.Heal()
 	}
+	b.place("talon-check", []byte("x"))
+	b.proxy.Inject(storetest.Fault{Keep: true})
+	b.fetch(t, objectstore.Object{Bucket: zipBucket, Key: "talon-check"}, []byte("x"))
+	require.ErrorIs(t, b.store.Check(ctx, zipBucket), objectstore.ErrUnavailable, "it knows no ranges")
+	b.proxy.Heal()
+	require.NoError(t, b.store.Check(ctx, zipBucket))
 	b.proxy.Inject(storetest.Fault{Status: 301, Plain: true})
 	require.ErrorIs(t, b.store.Check(ctx, zipBucket), objectstore.ErrRejected)
 }
@@ -154,6 +160,17 @@ func TestKilledWhileItPutsPartsTogether(t *testing.T) {
 	for _, name := range b.leftovers() {
 		assert.Contains(t, name, first, "what nobody but tiger can sweep")
 	}
+	assert.NotContains(t, b.log.String(), "take back", "there is nothing that this key could")
+}
+
+// TestPartsThatTakeLongToPutTogether: another request is at work on it, so the object appears later than patience lasts.
+func TestPartsThatTakeLongToPutTogether(t *testing.T) {
+	b := newBed(t, smallParts, func(o *objectstore.Options) { o.Patience = time.Nanosecond })
+	data := noise(13*part, 62) // may take two seconds
+	b.proxy.Inject(storetest.Fault{Op: storetest.Head, Times: 4, Status: 404, Code: "NoSuchKey"})
+	b.proxy.Inject(storetest.Fault{Op: storetest.Get, Times: 4, Status: 404, Code: "NoSuchKey"})
+	require.NoError(t, b.put("x", data))
+	assert.Len(t, b.proxy.Requests(storetest.Begin), 1)
 }
 
 // claim renames the only upload as versitygw does while it puts it together, and returns its directory.

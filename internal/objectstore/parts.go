@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 )
 
-const maxUploads = 3 // of one object, if the endpoint loses them
+const (
+	maxUploads = 3               // of one object, if the endpoint loses them
+	abortLimit = 5 * time.Second // for a Put that has failed already
+)
 
 // errGone: the endpoint does not know the upload any more, or never finishes it. It is begun anew.
 var errGone = fmt.Errorf("the upload in parts got lost there: %w", ErrUnavailable)
@@ -124,7 +128,7 @@ func (u *upload) complete(ctx context.Context) error {
 	c.stores, c.waits = u.size, seconds(u.size, storeRate)
 	return u.store.persist(ctx, c, func(a *attempt) error {
 		answered := u.finish(a, sum.Encoded())
-		there := a.compare(u.size, sum.Encoded())
+		there := a.compare(u.size, sum.Encoded(), answered == nil)
 		switch {
 		case there == nil: // if answered is not nil, another upload of these bytes may have been faster
 			u.done = answered == nil
@@ -152,17 +156,19 @@ func (u *upload) finish(a *attempt, sum string) error {
 	return err
 }
 
-// abort removes the parts, also when ctx has ended.
+// abort removes the parts, also when ctx has ended. versitygw fails to while it is still busy with a part that was cut off.
 func (u *upload) abort(ctx context.Context) {
-	s := u.store
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Idle)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortLimit)
 	defer cancel()
-	access, err := s.grant()
-	if err == nil {
-		err = access.core.AbortMultipartUpload(ctx, u.object.Bucket, u.object.Key, u.id)
-	}
-	if err != nil && !isCode(err, codeNoUpload) {
-		s.log.Warn("object store: parts of an upload stay in .sgwtmp/multipart of the bucket until they are swept",
+	err := u.store.persist(ctx, call{verb: "take back", object: u.object}, func(a *attempt) error {
+		err := a.access.core.AbortMultipartUpload(a.ctx, u.object.Bucket, u.object.Key, u.id)
+		if isCode(err, codeNoUpload) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		u.store.log.Warn("object store: parts of an upload stay in .sgwtmp/multipart of the bucket until they are swept",
 			"object", u.object.String(), "upload", u.id, "error", err.Error())
 	}
 }

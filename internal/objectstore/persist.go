@@ -15,7 +15,7 @@ const (
 	maxPause    = 5 * time.Second
 	lifeSign    = 64 << 10 // bytes that end an outage; fewer may only have got as far as a buffer
 	maxDamaged  = 3        // transfers whose bytes turn out wrong
-	maxBroken   = 5        // transfers that began well and broke off without leaving anything to go on from
+	maxBroken   = 5        // uploads that began well and broke off, once patience is used up
 	maxRenewals = 3        // changes of keys or authorities in one call
 
 	// What an endpoint at least does in a second with an upload that has left this host: it reads what waits in buffers on the
@@ -41,6 +41,7 @@ type attempt struct {
 	ctx    context.Context
 	store  *Store
 	access *access
+	tries  int // attempts of this call before this one
 	seen   observed
 	moved  int64 // bytes of objects, in whichever direction
 }
@@ -52,7 +53,7 @@ func (s *Store) persist(ctx context.Context, c call, once func(*attempt) error) 
 	}
 	p := patience{limit: s.opt.Patience + c.waits, began: time.Now()}
 	for {
-		a := &attempt{call: c, ctx: ctx, store: s}
+		a := &attempt{call: c, ctx: ctx, store: s, tries: p.tries}
 		if err := a.enter(); err != nil {
 			return err
 		}
@@ -135,6 +136,7 @@ func (a *attempt) renew(f *failure) bool {
 type patience struct {
 	limit    time.Duration
 	began    time.Time
+	failing  time.Time // the first failure
 	outage   time.Time // the first failure since a byte moved
 	tries    int
 	pauses   int // since a byte moved
@@ -159,14 +161,18 @@ func (p *patience) pause(f *failure, a *attempt) (time.Duration, bool) {
 	if errors.Is(f.kind, ErrDamaged) {
 		p.damaged++
 	}
+	if p.failing.IsZero() {
+		p.failing = time.Now()
+	}
 	if p.outage.IsZero() {
 		p.outage = time.Now()
 	}
 	pause := min(a.store.opt.firstPause<<p.pauses, maxPause)
 	pause = pause/2 + rand.N(pause) // so that many callers do not come back at once
 	p.pauses = min(p.pauses+1, 10)
-	within := time.Since(p.outage)+pause <= p.limit || p.pauses == 1
-	return pause, within && p.damaged < maxDamaged && p.broken < maxBroken
+	inTime := time.Since(p.outage)+pause <= p.limit
+	hopeful := p.broken < maxBroken || time.Since(p.failing)+pause <= p.limit
+	return pause, inTime && hopeful && p.damaged < maxDamaged
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

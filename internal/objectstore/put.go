@@ -21,6 +21,8 @@ const (
 	fullObject         = "FULL_OBJECT"
 )
 
+const lookFirst = 1 << 20 // bytes of an object that is not sent again without a look
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Put stores the first size bytes of r under a key that is free: in one piece up to 5 GiB, above that in parts. What the endpoint
@@ -54,8 +56,14 @@ func (s *Store) Put(ctx context.Context, object Object, r io.ReaderAt, size int6
 	})
 }
 
-// put makes one attempt to store an object in one piece.
+// put makes one attempt to store an object in one piece. After a failure it looks first whether a large one is there, for it may
+// be only the reply that got lost, and a proxy that loses replies may lose the one that says so, too.
 func (a *attempt) put(r io.ReaderAt, size int64, sum string, progress func(int64)) error {
+	if a.tries > 0 && size >= lookFirst {
+		if there := a.compare(size, sum, true); !a.isAbsent(there) {
+			return there
+		}
+	}
 	body := newBody(r, 0, size, progress)
 	defer func() { a.moved = body.stop() }()
 	opts := minio.PutObjectOptions{DisableContentSha256: true, UserMetadata: map[string]string{headerCRC32C: sum}}
@@ -65,7 +73,7 @@ func (a *attempt) put(r io.ReaderAt, size int64, sum string, progress func(int64
 	case body.failed() != nil:
 		return &localError{body.failed()}
 	case isCode(err, codePrecondition):
-		return a.compare(size, sum)
+		return a.compare(size, sum, a.tries > 0)
 	case err != nil:
 		return err
 	}
@@ -76,26 +84,27 @@ func (a *attempt) put(r io.ReaderAt, size int64, sum string, progress func(int64
 func (a *attempt) confirm(etag, got, sum string) error {
 	switch {
 	case etag == "":
-		return a.fail(verdict{kind: ErrUnavailable, again: true, advice: "is it an S3 endpoint? A proxy may answer in its place"},
+		return a.fail(verdict{kind: ErrUnavailable, again: true, advice: adviceS3},
 			"the answer does not confirm the upload: it has no ETag")
 	case got != "" && got != sum:
-		return a.fail(verdict{kind: ErrDamaged, again: true, advice: verdicts[minio.BadDigest].advice},
+		return a.fail(verdict{kind: ErrDamaged, again: true, advice: adviceBytes},
 			fmt.Sprintf("the endpoint stored bytes of CRC-32C %s, sent were %s", got, sum))
 	}
 	return nil
 }
 
-// compare decides whether the object that has the key already is the one to be stored.
-func (a *attempt) compare(size int64, sum string) error {
+// compare decides whether the object that has the key already is the one to be stored. An endpoint that keeps no checksums is
+// believed if it is likely from us, and of the right size.
+func (a *attempt) compare(size int64, sum string, likely bool) error {
 	info, err := a.head()
-	switch {
+	switch got := info.ChecksumCRC32C; {
 	case err != nil:
 		return err
 	case info.Size != size:
 		return a.fail(verdict{kind: ErrExists}, fmt.Sprintf("there is an object of %d bytes, to be stored were %d", info.Size, size))
-	case info.ChecksumCRC32C != sum:
-		return a.fail(verdict{kind: ErrExists}, fmt.Sprintf("there is an object of this size with the CRC-32C %q, to be stored was %q",
-			info.ChecksumCRC32C, sum))
+	case got != sum && (got != "" || !likely):
+		return a.fail(verdict{kind: ErrExists},
+			fmt.Sprintf("there is an object of this size with the CRC-32C %q, to be stored was %q", got, sum))
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (a *attempt) probe() error {
 	}
 	defer body.Close() //nolint:errcheck // nothing is lost with it
 	if a.seen.status != http.StatusPartialContent {
-		return a.fail(verdict{kind: ErrUnavailable, again: true, advice: "is it an S3 endpoint? A proxy may answer in its place"},
+		return a.fail(verdict{kind: ErrUnavailable, again: true, advice: adviceS3},
 			"a whole answer came to the request for one byte")
 	}
 	_, err = io.CopyN(io.Discard, body, 1)

@@ -35,7 +35,8 @@ type Fault struct {
 	Code   string
 	Plain  bool
 
-	DropReply bool // the endpoint is asked, but the connection ends instead of its answer
+	DropReply bool          // the endpoint is asked, but the connection ends instead of its answer
+	Delay     time.Duration // before its answer is passed on
 
 	Cut     *int64  // the answer ends after so many bytes of its body
 	Framing Framing // of the answer, cut or not
@@ -46,6 +47,7 @@ type Fault struct {
 	StallReply, StallRequest *int64        // nothing moves on from this byte until the client or the endpoint gives up
 	Gzip                     bool          // the answer's body comes compressed, though nobody asked for it
 	Keep                     bool          // the first answer to GET is kept for its path and served for ever
+	Without                  string        // a header that the answer loses
 	Pause                    time.Duration // before each 16 KiB in both directions: a slow line
 	At                       int64         // when the body, of the request or else of the answer, has come this far,
 	Do                       func()        // do this once
@@ -93,6 +95,7 @@ func (f *Fault) request(req *http.Request, cancel context.CancelFunc) io.ReadClo
 
 // deliver passes an answer on.
 func (f *Fault) deliver(w http.ResponseWriter, req *http.Request, resp *http.Response) {
+	resp.Header.Del(f.Without)
 	maps.Copy(w.Header(), resp.Header)
 	body := io.Reader(&spoiled{
 		Reader: resp.Body, fault: f, flip: f.FlipReply, stall: f.StallReply, cut: f.Cut,
@@ -156,32 +159,42 @@ func (s *spoiled) Read(p []byte) (int, error) {
 		case <-s.gone:
 		}
 	}
-	if s.acts && s.fault.Do != nil {
-		if s.offset >= s.fault.At {
-			s.fault.once.Do(s.fault.Do)
-		} else {
-			p = p[:min(int64(len(p)), s.fault.At-s.offset)]
-		}
-	}
-	for _, at := range []*int64{s.stall, s.cut} {
-		if at != nil && *at > s.offset {
-			p = p[:min(int64(len(p)), *at-s.offset)]
-		}
-	}
-	if s.cut != nil && s.offset >= *s.cut {
+	s.act()
+	if s.reached(s.cut) {
 		return 0, errCut
 	}
-	if s.stall != nil && s.offset >= *s.stall {
+	if s.reached(s.stall) {
 		<-s.gone
 		s.quit()
 		return 0, io.ErrUnexpectedEOF
 	}
-	n, err := s.Reader.Read(p)
+	n, err := s.Reader.Read(p[:s.until(len(p))])
 	if s.flip != nil && *s.flip >= s.offset && *s.flip < s.offset+int64(n) {
 		p[*s.flip-s.offset] ^= 1
 	}
 	s.offset += int64(n)
+	if s.act(); s.reached(s.cut) {
+		err = errCut // also if this was the end
+	}
 	return n, err
+}
+
+func (s *spoiled) reached(at *int64) bool { return at != nil && s.offset >= *at }
+
+// until is how many of n bytes may be read before something happens.
+func (s *spoiled) until(n int) int {
+	for _, at := range []*int64{s.stall, s.cut, &s.fault.At} {
+		if at != nil && *at > s.offset {
+			n = int(min(int64(n), *at-s.offset))
+		}
+	}
+	return n
+}
+
+func (s *spoiled) act() {
+	if s.acts && s.fault.Do != nil && s.offset >= s.fault.At {
+		s.fault.once.Do(s.fault.Do)
+	}
 }
 
 func compressed(body io.Reader) *io.PipeReader {

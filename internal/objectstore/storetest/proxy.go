@@ -13,6 +13,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 )
 
 // Op is what a request asks of S3.
@@ -85,7 +87,9 @@ func Start(target string, certificate *tls.Certificate) (*Proxy, error) {
 	}
 	p := &Proxy{
 		target: address, kept: map[string]*kept{},
-		wire: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10},
+		wire: &http.Transport{
+			DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 64, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+		},
 	}
 	if p.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
@@ -219,8 +223,43 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if fault.DropReply {
 		panic(http.ErrAbortHandler)
 	}
+	select {
+	case <-time.After(fault.Delay):
+	case <-req.Context().Done():
+	}
 	p.answered(seen, resp.StatusCode)
 	fault.deliver(w, req, resp)
+}
+
+// patient is a connection to the endpoint whose Write does not fail before the endpoint's answer is read: else a refusal that comes
+// before the end of a large body is lost (https://github.com/golang/go/issues/11745), and the proxy makes a fault of its own.
+type patient struct {
+	net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &patient{Conn: conn, closed: make(chan struct{})}, nil
+}
+
+// Write implements net.Conn.
+func (p *patient) Write(data []byte) (int, error) {
+	n, err := p.Conn.Write(data)
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		<-p.closed // by the reader, when it has the answer or sees that there is none
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (p *patient) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return p.Conn.Close()
 }
 
 // forward passes a request on as it came: a signature covers its host and its path, byte by byte.
