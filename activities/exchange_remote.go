@@ -17,6 +17,7 @@ import (
 	"talon/internal/archive"
 	"talon/internal/bundle"
 	"talon/internal/objectstore"
+	"talon/internal/warehouse"
 )
 
 // ObjectStore is what an eagle without tiger's disk needs of one: never a list, a deletion or a change.
@@ -176,6 +177,8 @@ func (p *bundledParcel) pack(
 		return 0, err
 	}
 	defer tree.Close() //nolint:errcheck // nothing was written
+	descent := warehouse.NewDescent(tree)
+	defer descent.Close() //nolint:errcheck // nothing was written
 	files := make([]bundle.File, len(report.Files))
 	for i, file := range report.Files {
 		files[i] = bundle.File{Path: file.Path, Size: file.Size}
@@ -183,7 +186,7 @@ func (p *bundledParcel) pack(
 	select {
 	case writer := <-p.remote.writers:
 		defer func() { p.remote.writers <- writer }()
-		if err := writer.Write(to, manifest, tree.FS(), files, progress); err != nil {
+		if err := writer.Write(to, manifest, descent, files, progress); err != nil {
 			return 0, err
 		}
 	case <-ctx.Done():

@@ -178,20 +178,25 @@ func (t *Tiger) unpackFiles(ctx context.Context, reader *bundle.Reader, got rece
 		files[i] = bundle.File{Path: file.Path, Size: file.Size}
 	}
 	var done int64
-	return reader.Unpack(files, func(i int, content io.Reader) error {
+	tree, buffer := t.Warehouse.NewTree(path.Join(got.dir, deliveredTree)), make([]byte, copyBuffer)
+	err := reader.Unpack(files, func(i int, content io.Reader) error {
 		counted := &countingReader{ctx: ctx, from: content, done: done, progress: progress}
-		err := t.unpackFile(path.Join(got.dir, deliveredTree, files[i].Path), counted, got.report.Files[i])
+		err := unpackFile(tree, counted, got.report.Files[i], buffer)
 		done = counted.done
 		return err
 	})
+	return errors.Join(err, tree.Close())
 }
 
-func (t *Tiger) unpackFile(name string, content io.Reader, want archive.File) error {
-	staged, err := t.Warehouse.CreateStaged(name)
+// copyBuffer is one buffer for all files of a bundle: most are smaller than what io.Copy would allocate for each.
+const copyBuffer = 256 << 10 // bytes
+
+func unpackFile(tree *warehouse.StagedTree, content io.Reader, want archive.File, buffer []byte) error {
+	staged, err := tree.Create(want.Path)
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(staged, content); err != nil {
+	if _, err := io.CopyBuffer(staged, content, buffer); err != nil {
 		return errors.Join(err, staged.Keep())
 	}
 	if err := staged.SetTime(want.ModTime); err != nil {

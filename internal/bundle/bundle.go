@@ -36,7 +36,11 @@ type File struct {
 // Writer writes bundles, one after the other: its buffers are worth keeping. It is for one goroutine.
 type Writer struct {
 	packer *zstd.Encoder
+	buffer []byte // most files are smaller than what io.Copy would allocate for each
 }
+
+// copyBuffer is the size of that buffer, in bytes.
+const copyBuffer = 256 << 10
 
 // NewWriter returns a Writer.
 func NewWriter() (*Writer, error) {
@@ -45,7 +49,7 @@ func NewWriter() (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	return &Writer{packer}, nil
+	return &Writer{packer, make([]byte, copyBuffer)}, nil
 }
 
 // Write writes a bundle of a manifest and of files that lie in tree. progress, if set, hears of the bytes of the files. A file
@@ -59,7 +63,7 @@ func (w *Writer) Write(to io.Writer, manifest []byte, tree fs.FS, files []File, 
 	})
 	var written int64
 	for i := 0; i < len(files) && err == nil; i++ {
-		if err = writeFile(archive, tree, files[i]); err == nil && progress != nil {
+		if err = w.writeFile(archive, tree, files[i]); err == nil && progress != nil {
 			written += files[i].Size
 			progress(written)
 		}
@@ -70,12 +74,13 @@ func (w *Writer) Write(to io.Writer, manifest []byte, tree fs.FS, files []File, 
 	return nil
 }
 
-func writeFile(archive *tar.Writer, tree fs.FS, file File) error {
+func (w *Writer) writeFile(archive *tar.Writer, tree fs.FS, file File) error {
 	opened, err := tree.Open(file.Path)
 	if err != nil {
 		return err
 	}
-	err = writeEntry(archive, treePrefix+file.Path, file.Size, func(to io.Writer) (int64, error) { return io.Copy(to, opened) })
+	content := struct{ io.Reader }{opened} // os.File.WriteTo would not use the buffer
+	err = writeEntry(archive, treePrefix+file.Path, file.Size, func(to io.Writer) (int64, error) { return io.CopyBuffer(to, content, w.buffer) })
 	return errors.Join(err, opened.Close())
 }
 

@@ -88,7 +88,7 @@ func TestAFullFileSystem(t *testing.T) {
 	require.NoError(t, f.Discard())
 
 	for i := 0; err == nil || i == 0; i++ { // until the inodes are gone
-		_, err = f.stage.Stat("run")
+		_, err = w.stage.Stat("run")
 		require.NoError(t, err)
 		var small *StagedFile
 		if small, err = w.CreateStaged("run/" + strings.Repeat("i", i+1)); err == nil {

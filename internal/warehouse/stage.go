@@ -23,9 +23,10 @@ type Identity struct {
 
 // StagedFile is a file that is being written into the stage. It is for one goroutine, except for Mark.
 type StagedFile struct {
-	stage *os.Root
-	name  string
-	file  *os.File
+	name string // below the stage
+	file *os.File
+	at   *os.Root // the directory through which it is changed,
+	base string   // and its name there
 
 	mu   sync.Mutex // guards what Mark looks at
 	hash hash.Hash
@@ -52,14 +53,22 @@ func (s *Stage) CreateStaged(rel string) (*StagedFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("warehouse: stage: %w", err)
 	}
-	return &StagedFile{stage: s.stage, name: rel, file: file, hash: sha256.New()}, nil
+	return newStagedFile(s.stage, rel, rel, file), nil
+}
+
+func newStagedFile(at *os.Root, base, name string, file *os.File) *StagedFile {
+	return &StagedFile{name: name, file: file, at: at, base: base, hash: sha256.New()}
 }
 
 func (s *Stage) createFile(rel string) (*os.File, error) {
 	if err := s.stage.MkdirAll(path.Dir(rel), dirMode); err != nil {
 		return nil, err
 	}
-	return s.stage.OpenFile(rel, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	return createIn(s.stage, rel)
+}
+
+func createIn(at *os.Root, name string) (*os.File, error) {
+	return at.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
 }
 
 // ContinueStaged is CreateStaged with what another attempt had staged by its mark. The bytes are copied, since that attempt may
@@ -70,17 +79,17 @@ func (s *Stage) ContinueStaged(rel string, from Mark) (*StagedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := staged.copyFrom(from); err != nil {
+	if err := staged.copyFrom(s.stage, from); err != nil {
 		return nil, errors.Join(fmt.Errorf("warehouse: continue %s: %w", from.Name, err), staged.Discard())
 	}
 	return staged, nil
 }
 
-func (f *StagedFile) copyFrom(from Mark) error {
+func (f *StagedFile) copyFrom(stage *os.Root, from Mark) error {
 	if err := local(from.Name); err != nil {
 		return err
 	}
-	old, err := f.stage.Open(from.Name)
+	old, err := stage.Open(from.Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrLost
 	}
@@ -140,7 +149,7 @@ func (f *StagedFile) Keep() error {
 
 // SetTime sets when the file was modified, according to where it comes from. Nothing may be written after it.
 func (f *StagedFile) SetTime(modified time.Time) error {
-	if err := f.stage.Chtimes(f.name, modified, modified); err != nil {
+	if err := f.at.Chtimes(f.base, modified, modified); err != nil {
 		return fmt.Errorf("warehouse: stage: %w", err)
 	}
 	return nil
@@ -160,7 +169,7 @@ func (f *StagedFile) Discard() error {
 	if errors.Is(closing, os.ErrClosed) {
 		closing = nil
 	}
-	removing := f.stage.Remove(f.name)
+	removing := f.at.Remove(f.base)
 	if errors.Is(removing, fs.ErrNotExist) {
 		removing = nil
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"syscall"
 )
 
@@ -93,13 +95,19 @@ func index(dir string, manifest []ManifestFile) (map[string]ManifestFile, error)
 }
 
 // compare reads the files that were found and compares their contents; what is wanted beyond them is missing.
-func compare(root *os.Root, wanted map[string]ManifestFile, found map[string]fs.FileInfo) error {
-	for name, want := range wanted {
-		info, ok := found[name]
-		if !ok {
+func compare(root *os.Root, wanted map[string]ManifestFile, found map[string]fs.FileInfo) (err error) {
+	descent := NewDescent(root)
+	defer func() { err = errors.Join(err, descent.Close()) }()
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		want, info := wanted[name], found[name]
+		if info == nil {
 			return fmt.Errorf("%w: %q is missing", ErrDamaged, name)
 		}
-		sum, err := hashFile(root, name, info)
+		at, base, err := descent.enter(name)
+		if err != nil {
+			return err
+		}
+		sum, err := hashFile(at, base, info)
 		if err != nil {
 			return err
 		}

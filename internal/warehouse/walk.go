@@ -26,16 +26,55 @@ func walk(root *os.Root, name string, visit func(name string, info fs.FileInfo) 
 	if err := visit(name, info); err != nil || !info.IsDir() {
 		return err
 	}
-	children, err := list(root, name)
+	return walkBelow(root, name, visit)
+}
+
+// walkBelow visits the entries of a directory, and then goes down: no more than one directory is open at a time, however deep
+// they lie, and the way down to one is walked once for all that is in it.
+func walkBelow(root *os.Root, dir string, visit func(name string, info fs.FileInfo) error) error {
+	below, err := visitEntries(root, dir, visit)
 	if err != nil {
 		return err
 	}
-	for _, child := range children {
-		if err := walk(root, path.Join(name, child), visit); err != nil {
+	for _, child := range below {
+		if err := walkBelow(root, child, visit); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// visitEntries visits what is in a directory and returns the directories among it.
+func visitEntries(root *os.Root, dir string, visit func(name string, info fs.FileInfo) error) (below []string, err error) {
+	at, err := root.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, at.Close()) }()
+	children, err := list(at, ".")
+	if err != nil {
+		return nil, err
+	}
+	for _, child := range children {
+		info, err := at.Lstat(child)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := path.Join(dir, child)
+		if err := visit(name, info); err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			below = append(below, name)
+		}
+	}
+	return below, nil
 }
 
 // list returns the names in a directory; one that is gone is empty.
