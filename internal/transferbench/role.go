@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.temporal.io/sdk/worker"
+
 	"talon/internal/subprocess"
 )
 
@@ -69,6 +71,8 @@ func serve(name, profile string, calls io.ReadWriteCloser) (err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	// Else the first activity of a process reads the whole program, once, as a worker does when it starts.
+	worker.SetBinaryChecksum(roleArgument)
 	server := rpc.NewServer()
 	if err := server.RegisterName(name, part); err != nil {
 		return err
