@@ -48,7 +48,8 @@ func TestRemoteEagle(t *testing.T) {
 	r.requireSameLater(result)
 	r.requireHosts(result.Decompress, one, two)
 	rows := result.Decompress.Archives
-	assert.Equal(t, map[string]layer{seen + "/nested.zip": {Archives: 1, Files: 1}, seen + "/nested.zip/inner.tar.gz": {Files: 1}}, rows[seen+"/nested.zip"].Layers)
+	nested := seen + "/nested.zip"
+	assert.Equal(t, map[string]layer{nested: {Archives: 1, Files: 1}, nested + "/inner.tar.gz": {Files: 1}}, rows[nested].Layers)
 	assert.Equal(t, failed, rows[seen+"/broken.zip"].Result)
 	assert.Equal(t, 2, rows[seen+"/split.zip"].Received, "the volumes came with it")
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,24 +49,11 @@ func TestGatewayKilled(t *testing.T) {
 	proxy := r.addProxy()
 	eagle := r.addEagle("eagle", proxy.URL(), "")
 	eagle.start()
-	for i, kill := range []struct {
-		op    storetest.Op
-		alone bool // versitygw, which the gateway starts again
-	}{
-		{storetest.Get, false}, {storetest.Put, false}, {storetest.Get, true}, {storetest.Put, true},
-	} {
+	for i, kill := range []gatewayKill{{storetest.Get, false}, {storetest.Put, false}, {storetest.Get, true}, {storetest.Put, true}} {
 		t.Run(fmt.Sprint(kill.op, "-", kill.alone), func(t *testing.T) {
 			a.putLarge(fmt.Sprint(i, ".zip"))
 			killed := make(chan int, 1)
-			proxy.Inject(storetest.Fault{Op: kill.op, Times: 1, At: early, Do: func() {
-				server := r.versitygw()
-				if kill.alone {
-					assert.NoError(t, unix.Kill(server, unix.SIGKILL))
-				} else {
-					assert.NoError(t, r.gateway.Kill())
-				}
-				killed <- server
-			}})
+			proxy.Inject(storetest.Fault{Op: kill.op, Times: 1, At: early, Do: func() { killed <- kill.strike(r) }})
 			before := len(r.accesses())
 			run := r.beginCollect()
 			server := await(r.stack, "death of the gateway", killed)
@@ -77,16 +65,30 @@ func TestGatewayKilled(t *testing.T) {
 			proxy.Heal()
 			r.requireWarehouse()
 			r.requireTidy(eagle)
-			gets := 0
-			for _, a := range r.accesses()[before:] {
-				if a.Operation == "GetObject" && a.Status == http.StatusPartialContent {
-					gets++
-				}
-			}
-			assert.Equal(t, kill.op == storetest.Get, gets > 0, "a GET goes on where it broke off")
+			goesOn := slices.ContainsFunc(r.accesses()[before:], func(a access) bool {
+				return a.Operation == "GetObject" && a.Status == http.StatusPartialContent
+			})
+			assert.Equal(t, kill.op == storetest.Get, goesOn, "a GET goes on where it broke off")
 		})
 	}
 	r.requireNothingNew()
+}
+
+// gatewayKill is the end of a gateway in the middle of a transfer.
+type gatewayKill struct {
+	op    storetest.Op
+	alone bool // versitygw, which the gateway starts again
+}
+
+// strike kills, and returns the process ID that versitygw had.
+func (k gatewayKill) strike(r *remote) int {
+	server := r.versitygw()
+	if k.alone {
+		assert.NoError(r.t, unix.Kill(server, unix.SIGKILL))
+	} else {
+		assert.NoError(r.t, r.gateway.Kill())
+	}
+	return server
 }
 
 // versitygw is the process ID of the gateway's versitygw.
