@@ -37,7 +37,7 @@ func (h HealthCheck) Run(ctx context.Context) error {
 	if !authorities.AppendCertsFromPEM(pem) {
 		return fmt.Errorf("%s: no certificate of an authority in it (PEM)", h.CA)
 	}
-	conn, err := grpc.NewClient(h.Address, grpc.WithNoProxy(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+	conn, err := grpc.NewClient(h.Address, grpc.WithNoProxy(), grpc.WithDisableServiceConfig(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, RootCAs: authorities, ServerName: h.ServerName,
 	})))
 	if err != nil {
