@@ -104,6 +104,14 @@ func TestConfigKnowsNothingOfUs(t *testing.T) {
 	}
 }
 
+func TestOnlyTestsMountFileSystems(t *testing.T) {
+	packages := load(t)
+	find(t, packages, "talon/internal/mounttest")
+	for _, p := range packages {
+		assert.NotContains(t, p.Imports, "talon/internal/mounttest", "%s imports it outside of tests", p.ImportPath)
+	}
+}
+
 func TestNothingImportsAMainPackage(t *testing.T) {
 	packages := load(t)
 	var programs []string

@@ -1,58 +1,26 @@
 package gateway
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"talon/internal/mounttest"
 )
 
-// mountEnv makes a test run in a mount namespace of its own; its mounts end with it.
-const mountEnv = "TALON_TEST_MOUNTS"
-
-// inMountNamespace runs the calling test again in a child with a mount namespace, and tells whether this is the child. Where
-// namespaces are forbidden the test is skipped.
+// inMountNamespace is mounttest.Inside for a test that needs versitygw, which is built where it is seen: outside.
 func inMountNamespace(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(mountEnv) != "" {
-		require.NoError(t, unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		return true
-	}
-	_, err := program() // built where it is seen
+	_, err := program()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	child.Env = append(os.Environ(), mountEnv+"=1")
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
-	output, err := child.CombinedOutput()
-	if err != nil && len(output) == 0 {
-		t.Skipf("no mount namespace: %v", err)
-	}
-	require.NoError(t, err, "%s", output)
-	require.Contains(t, string(output), "--- PASS: "+t.Name())
-	return false
-}
-
-// mount mounts for the rest of the test.
-func mount(t *testing.T, source, target, kind string, flags uintptr, data string) {
-	t.Helper()
-	require.NoError(t, unix.Mount(source, target, kind, flags, data))
-	t.Cleanup(func() { assert.NoError(t, unix.Unmount(target, unix.MNT_DETACH)) })
+	return mounttest.Inside(t)
 }
 
 func TestZipMayBeMountedReadOnly(t *testing.T) {
@@ -64,7 +32,7 @@ func TestZipMayBeMountedReadOnly(t *testing.T) {
 		s.write("zip/"+name, "in "+name)
 	}
 	zip := s.path("zip")
-	mount(t, zip, zip, "", unix.MS_BIND, "")
+	mounttest.Mount(t, zip, zip, "", unix.MS_BIND, "")
 	require.NoError(t, unix.Mount("", zip, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	before := snapshot(t, zip)
 	s.start(opts)
@@ -80,7 +48,7 @@ func tightSite(t *testing.T, small func(*site) string, size string) *site {
 	s, opts := newSite(t)
 	dir := small(s)
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	mount(t, "tmpfs", dir, "tmpfs", 0, size)
+	mounttest.Mount(t, "tmpfs", dir, "tmpfs", 0, size)
 	s.start(opts)
 	t.Cleanup(func() { assert.NoError(t, s.Kill()) }) // before the file system goes
 	return s

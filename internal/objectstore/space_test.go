@@ -2,7 +2,6 @@ package objectstore_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -11,19 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"talon/internal/mounttest"
 	"talon/internal/objectstore"
 )
 
-// tightEnv makes a test run in a mount namespace of its own.
-const tightEnv = "TALON_TEST_TIGHT"
-
 // TestDiskThatIsFull is S08, and the same on this host.
 func TestDiskThatIsFull(t *testing.T) {
-	if os.Getenv(tightEnv) == "" {
-		inNamespace(t)
+	if !mounttest.Inside(t) {
 		return
 	}
-	require.NoError(t, unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	s := &server{t: t, root: t.TempDir(), access: accessKey, secret: secretKey}
 	require.NoError(t, unix.Mount("tmpfs", s.root, "tmpfs", 0, "size=32m"))
 	defer func() { assert.NoError(t, unix.Unmount(s.root, 0)) }()
@@ -58,22 +53,4 @@ func TestDiskThatIsFull(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 	assert.NotErrorIs(t, err, objectstore.ErrFull, "that is the other host's disk")
 	require.NoError(t, file.Close())
-}
-
-// inNamespace runs the calling test in a child with a mount namespace. Where namespaces are forbidden the test is skipped.
-func inNamespace(t *testing.T) {
-	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	child.Env = append(os.Environ(), tightEnv+"=1")
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
-	output, err := child.CombinedOutput()
-	if err != nil && len(output) == 0 {
-		t.Skipf("no mount namespace: %v", err)
-	}
-	require.NoError(t, err, "%s", output)
-	t.Logf("%s", output)
 }

@@ -1,59 +1,32 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"talon/internal/mounttest"
 )
 
-// mountEnv makes a test run in a mount namespace of its own; its mounts end with it.
-const mountEnv = "TALON_TEST_MOUNTS"
-
-// inMountNamespace runs the calling test again in a child with a mount namespace, and tells whether this is the child. Where
-// namespaces are forbidden the test is skipped. Who is root stays root, and can become somebody else in there.
+// inMountNamespace is mounttest.Inside for a test that needs versitygw, which is built where it is seen: outside.
 func inMountNamespace(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(mountEnv) != "" {
-		require.NoError(t, unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		return true
-	}
-	_, err := versitygw() // built where it is seen
+	_, err := versitygw()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	child.Env = append(os.Environ(), mountEnv+"=1")
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Getuid() != 0 {
-		child.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		}
-	}
-	output, err := child.CombinedOutput()
-	if err != nil && len(output) == 0 {
-		t.Skipf("no mount namespace: %v", err)
-	}
-	require.NoError(t, err, "%s", output)
-	require.Contains(t, string(output), "--- PASS: "+t.Name())
-	return false
+	return mounttest.Inside(t)
 }
 
 // bind makes a directory visible below the container's root.
 func bind(t *testing.T, source, target string, flags uintptr) {
 	t.Helper()
-	require.NoError(t, unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""))
-	t.Cleanup(func() { assert.NoError(t, unix.Unmount(target, unix.MNT_DETACH)) })
+	mounttest.Mount(t, source, target, "", unix.MS_BIND|unix.MS_REC, "")
 	if flags != 0 {
 		require.NoError(t, unix.Mount("", target, "", unix.MS_BIND|unix.MS_REMOUNT|flags, ""))
 	}
