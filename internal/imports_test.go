@@ -104,6 +104,13 @@ func TestConfigKnowsNothingOfUs(t *testing.T) {
 	}
 }
 
+// What all programs share is none of their trades.
+func TestCommandLineKnowsNothingOfUs(t *testing.T) {
+	for _, dep := range find(t, load(t), "talon/internal/commandline").Deps {
+		assert.False(t, strings.HasPrefix(dep, "talon/") || strings.HasPrefix(dep, "go.temporal.io/"), "commandline depends on %s", dep)
+	}
+}
+
 func TestOnlyTestsMountFileSystems(t *testing.T) {
 	packages := load(t)
 	find(t, packages, "talon/internal/mounttest")

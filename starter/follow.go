@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"talon/activities"
+	"talon/internal/commandline"
 	"talon/workflows"
 )
 
@@ -52,7 +53,7 @@ func (a *app) follow(ctx context.Context, c client.Client, run string, called ti
 	if err == nil {
 		err = a.printResult(ctx, c, run, called, o.output)
 	}
-	if err != nil && ctx.Err() != nil && !errors.As(err, new(resultCode)) {
+	if err != nil && ctx.Err() != nil && !errors.As(err, new(commandline.ExitCode)) {
 		return fmt.Errorf("interrupted; the run %s goes on: starter result %s shows its result", run, run)
 	}
 	return err

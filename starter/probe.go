@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"talon/activities"
+	"talon/internal/commandline"
 	"talon/workflows"
 )
 
@@ -68,7 +69,7 @@ func (a *app) probe(ctx context.Context, o probeOptions) error {
 		codes[i] = probe.Result
 	}
 	if code := foldCodes(codes); code != activities.Success {
-		return resultCode(code)
+		return commandline.ExitCode(code)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"talon/activities"
+	"talon/internal/commandline"
 	"talon/workflows"
 )
 
@@ -63,7 +64,7 @@ func (a *app) printResult(ctx context.Context, c client.Client, run string, call
 		return err
 	}
 	if code := result.code(); code != activities.Success {
-		return resultCode(code)
+		return commandline.ExitCode(code)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"talon/activities"
 	"talon/config"
 	"talon/internal/archive"
+	"talon/internal/commandline"
 )
 
 // extractionSlots is how many batches one eagle works on at a time.
@@ -38,7 +39,7 @@ func newExtractCommand(stdout io.Writer) *cobra.Command {
 			"  worker extract --json incoming/*.zip out/",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return seeHelp(cmd, fmt.Errorf("extract needs ARCHIVE and DEST: %d given", len(args)))
+				return commandline.SeeHelp(cmd, fmt.Errorf("extract needs ARCHIVE and DEST: %d given", len(args)))
 			}
 			return nil
 		},
@@ -118,7 +119,7 @@ func resultCode(result int) error {
 	if result == activities.Success {
 		return nil
 	}
-	return exitCode(result)
+	return commandline.ExitCode(result)
 }
 
 func printReport(w io.Writer, report archive.Report, asJSON bool) error {

@@ -4,52 +4,25 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"talon/internal/archive/sandbox"
+	"talon/internal/commandline"
 )
 
 // exitUnusable is the exit code for what could not even start: bad configuration, no Temporal, bad arguments.
-const exitUnusable = 3
-
-// exitCode ends the program with a code of its own and says nothing more.
-type exitCode int
-
-func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+const exitUnusable = commandline.ExitUnusable
 
 func main() {
 	sandbox.RunIfChild()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	commandline.Main(execute)
 }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newCommand(stdout, stderr)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	var code exitCode
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &code):
-		return int(code)
-	default:
-		fmt.Fprintf(stderr, "worker: %v\n", err)
-		return exitUnusable
-	}
+	return commandline.Execute(ctx, newCommand(stdout, stderr), args, stdout, stderr)
 }
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -59,10 +32,8 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 		Short: "Run the roles of Talon: tiger collects, eagle decompresses",
 		Long: "Run one or both roles of Talon until SIGTERM or Ctrl-C. Temporal is found through TEMPORAL_ADDRESS and its kin, or a\n" +
 			"temporal.toml; workers and starter meet there and need no other way to each other. Only tiger needs the FTP passwords.",
-		Example:       "  worker --config talon.yaml --role tiger\n  worker --config talon.yaml --role eagle --name eagle-2",
-		Version:       version(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Example: "  worker --config talon.yaml --role tiger\n  worker --config talon.yaml --role eagle --name eagle-2",
+		Version: commandline.Version(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), options, stderr)
 		},
@@ -73,20 +44,5 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.Flags().StringVar(&options.logFormat, "log", "text", "log format: text or json")
 	root.Flags().StringVar(&options.health, "health", "", "serve GET /health and /ready on this address, such as 127.0.0.1:9090")
 	root.AddCommand(newExtractCommand(stdout))
-	root.SetFlagErrorFunc(seeHelp)
 	return root
-}
-
-// seeHelp adds to an error in a command line where the right one is explained.
-func seeHelp(command *cobra.Command, err error) error {
-	return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
-}
-
-// version names the commit that the program was built from, and the compiler.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version + ", " + info.GoVersion
 }

@@ -19,6 +19,7 @@ import (
 	"talon/config/dial"
 	"talon/internal/archive/sandbox"
 	"talon/internal/catalog"
+	"talon/internal/commandline"
 	"talon/internal/ftpclient"
 	"talon/internal/objectstore"
 	"talon/internal/warehouse"
@@ -63,7 +64,7 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	if !slices.Contains([]string{roleTiger, roleEagle, roleAll}, options.role) {
 		return fmt.Errorf("there is no role %q: use --role tiger, eagle or all", options.role)
 	}
-	log, err := newLogger(options.logFormat, stderr)
+	log, err := commandline.NewLogger(options.logFormat, stderr)
 	if err != nil {
 		return err
 	}
@@ -94,17 +95,6 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 		return nil
 	case err := <-h.fatal:
 		return err
-	}
-}
-
-func newLogger(format string, w io.Writer) (*slog.Logger, error) {
-	switch format {
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
-	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
-	default:
-		return nil, fmt.Errorf("there is no log format %q: use --log text or json", format)
 	}
 }
 

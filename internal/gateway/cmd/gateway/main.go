@@ -4,38 +4,21 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime/debug"
-	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"talon/internal/commandline"
 )
 
 // exitUnusable is the exit code for what could not start: bad arguments, no versitygw, no warehouse.
-const exitUnusable = 3
+const exitUnusable = commandline.ExitUnusable
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { commandline.Main(execute) }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newCommand(stdout, stderr)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "gateway: %s\n", strings.TrimPrefix(err.Error(), "gateway: "))
-		return exitUnusable
-	}
-	return 0
+	return commandline.Execute(ctx, newCommand(stdout, stderr), args, stdout, stderr)
 }
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {
@@ -49,10 +32,8 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 			"the certificate are read again when they change. On Linux 5.13 and later the kernel keeps the program to these places (Landlock).",
 		Example: "  gateway --warehouse /srv/talon --state /var/lib/talon-gateway --listen :7070 \\\n" +
 			"    --tls-cert gateway.crt --tls-key gateway.key --eagle-key eagle-1.key --eagle-key eagle-2.key",
-		Version:       version(),
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Version: commandline.Version(),
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), options, stdout, stderr)
 		},
@@ -60,20 +41,5 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	options.addFlags(root)
 	root.AddCommand(newHealthCommand(stdout), newFindCommand(stdout, stderr))
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(seeHelp)
 	return root
-}
-
-// seeHelp adds to an error in a command line where the right one is explained.
-func seeHelp(command *cobra.Command, err error) error {
-	return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
-}
-
-// version names the commit that the program was built from, and the compiler.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version + ", " + info.GoVersion
 }

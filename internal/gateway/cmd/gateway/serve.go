@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"talon/internal/commandline"
 	"talon/internal/gateway"
 )
 
@@ -40,7 +40,7 @@ func (o *serveOptions) addFlags(command *cobra.Command) {
 
 // serve runs the gateway until ctx ends.
 func serve(ctx context.Context, o serveOptions, stdout, stderr io.Writer) (err error) {
-	if o.Log, err = newLogger(o.logFormat, stderr); err != nil {
+	if o.Log, err = commandline.NewLogger(o.logFormat, stderr); err != nil {
 		return err
 	}
 	if err := o.require(); err != nil {
@@ -96,17 +96,6 @@ func (o serveOptions) require() error {
 		}
 	}
 	return nil
-}
-
-func newLogger(format string, w io.Writer) (*slog.Logger, error) {
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
-	default:
-		return nil, fmt.Errorf("there is no log format %q: use --log text or json", format)
-	}
 }
 
 type nopCloser struct{ io.Writer }

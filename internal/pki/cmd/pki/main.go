@@ -12,33 +12,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"talon/internal/commandline"
 	"talon/internal/pki"
 )
 
-const exitUnusable = 3
+const exitUnusable = commandline.ExitUnusable
 
 func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // execute runs the command line and returns the exit code.
 func execute(args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
-		Use:           "pki",
-		Short:         "Make the private certificate authority of an installation, and certificates for its hosts",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "pki",
+		Short: "Make the private certificate authority of an installation, and certificates for its hosts",
 	}
 	root.AddCommand(newInitCommand(), newIssueCommand())
-	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
-	})
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	if err := root.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintf(stderr, "pki: %v\n", err)
-		return exitUnusable
-	}
-	return 0
+	return commandline.Execute(context.Background(), root, args, stdout, stderr)
 }
 
 func newInitCommand() *cobra.Command {

@@ -5,54 +5,31 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"talon/internal/commandline"
 	"talon/internal/temporalproxy"
 )
 
 // Exit codes.
 const (
 	exitSick     = 1
-	exitUnusable = 3
+	exitUnusable = commandline.ExitUnusable
 )
 
 // stopGrace is how long calls may go on after a request to stop.
 const stopGrace = 10 * time.Second
 
-var errSick = errors.New("not healthy")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { commandline.Main(execute) }
 
 // execute runs the command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newCommand(stderr)
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(stderr, "temporalproxy: %v\n", err)
-	if errors.Is(err, errSick) {
-		return exitSick
-	}
-	return exitUnusable
+	return commandline.Execute(ctx, newCommand(stderr), args, stdout, stderr)
 }
 
 func newCommand(stderr io.Writer) *cobra.Command {
@@ -69,10 +46,10 @@ func newCommand(stderr io.Writer) *cobra.Command {
 			"queue eagle needs. Temporal itself should listen on a loopback address only. Files are read again when they change.",
 		Example: "  temporalproxy --upstream 127.0.0.1:7234 --cert gateway.crt --key gateway.key --client-ca ca.crt\n" +
 			"  temporalproxy check --address localhost:7233 --cert gateway.crt --key gateway.key --ca ca.crt",
-		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			var err error
-			if options.Log, err = newLogger(format, stderr); err != nil {
+			if options.Log, err = commandline.NewLogger(format, stderr); err != nil {
 				return err
 			}
 			return serve(command.Context(), listen, options)
@@ -90,21 +67,7 @@ func newCommand(stderr io.Writer) *cobra.Command {
 		_ = root.MarkFlagRequired(required)
 	}
 	root.AddCommand(newCheckCommand())
-	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
-		return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
-	})
 	return root
-}
-
-func newLogger(format string, w io.Writer) (*slog.Logger, error) {
-	switch format {
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, nil)), nil
-	case "text":
-		return slog.New(slog.NewTextHandler(w, nil)), nil
-	default:
-		return nil, fmt.Errorf("there is no log format %q: use --log text or json", format)
-	}
 }
 
 // serve runs the front until ctx ends.
@@ -150,7 +113,7 @@ func newCheckCommand() *cobra.Command {
 			ctx, cancel := context.WithTimeout(command.Context(), limit)
 			defer cancel()
 			if err := check.Run(ctx); err != nil {
-				return fmt.Errorf("%w: %w", errSick, err)
+				return commandline.ExitCode(exitSick).Because(fmt.Errorf("not healthy: %w", err))
 			}
 			return nil
 		},
