@@ -33,8 +33,13 @@ type Extractor interface {
 // is returned only where another attempt may help.
 func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliveries, error) {
 	checkpoint := lastCheckpoint(ctx)
-	beat := startProgress(ctx, Checkpoint{Delivered: e.stillThere(ctx, checkpoint.Delivered)})
+	beat := startProgress(ctx, checkpoint) // to ask a gateway that is away takes as long as a heartbeat may
 	defer beat.stop()
+	kept, err := e.stillThere(ctx, checkpoint.Delivered)
+	if err != nil {
+		return Deliveries{}, Classify(err)
+	}
+	beat.keep(kept)
 	finished := make(map[int64]Delivery)
 	for _, delivery := range beat.snapshot().Delivered {
 		finished[delivery.ID] = delivery
@@ -70,14 +75,17 @@ func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliverie
 }
 
 // stillThere keeps the deliveries of an earlier attempt that are unharmed.
-func (e *Eagle) stillThere(ctx context.Context, delivered []Delivery) []Delivery {
-	var kept []Delivery
+func (e *Eagle) stillThere(ctx context.Context, delivered []Delivery) (kept []Delivery, err error) {
 	for _, d := range delivered {
-		if e.Exchange.Holds(ctx, d) {
+		held, err := e.Exchange.Holds(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		if held {
 			kept = append(kept, d)
 		}
 	}
-	return kept
+	return kept, nil
 }
 
 // deliver extracts one archive and hands over what was in it.

@@ -22,8 +22,9 @@ type Exchange interface {
 	Fetch(ctx context.Context, in ExtractInput, ref ArchiveRef, progress func(bytes int64)) (Fetched, error)
 	// Prepare makes an empty directory for what an attempt extracts from one archive; name is that attempt's alone.
 	Prepare(decompression, name string) (Parcel, error)
-	// Holds tells whether an earlier attempt's delivery is still there: a checkpoint is a hint, tiger's stage is the truth.
-	Holds(ctx context.Context, delivery Delivery) bool
+	// Holds tells whether an earlier attempt's delivery is still there: a checkpoint is a hint, tiger's stage is the truth. An error says that
+	// tiger's stage cannot be reached, and that it is of no use to ask for others.
+	Holds(ctx context.Context, delivery Delivery) (bool, error)
 }
 
 // Fetched is an archive on this host.
@@ -79,12 +80,12 @@ func (s SharedDisk) Prepare(decompression, name string) (Parcel, error) {
 }
 
 // Holds implements Exchange.
-func (s SharedDisk) Holds(_ context.Context, delivery Delivery) bool {
+func (s SharedDisk) Holds(_ context.Context, delivery Delivery) (bool, error) {
 	if delivery.Dir == "" {
-		return false
+		return false, nil
 	}
 	content, err := s.Warehouse.ReadStaged(path.Join(delivery.Dir, deliveredManifest), maxManifest)
-	return err == nil && hashOf(content) == delivery.Manifest
+	return err == nil && hashOf(content) == delivery.Manifest, nil
 }
 
 // stagedParcel is a directory of the stage: tree/ with the files, and at last manifest.json.

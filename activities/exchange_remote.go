@@ -123,12 +123,15 @@ func (r *Remote) Prepare(decompression, name string) (Parcel, error) {
 }
 
 // Holds implements Exchange. What the bundle holds tiger finds out.
-func (r *Remote) Holds(ctx context.Context, delivery Delivery) bool {
+func (r *Remote) Holds(ctx context.Context, delivery Delivery) (bool, error) {
 	if delivery.Bundle == "" {
-		return delivery.Dir == "" // the delivery says why there is nothing
+		return delivery.Dir == "", nil // the delivery says why there is nothing
 	}
 	_, err := r.store.Stat(ctx, objectstore.Object{Bucket: r.stage, Key: delivery.Bundle})
-	return err == nil
+	if errors.Is(err, objectstore.ErrUnavailable) {
+		return false, err
+	}
+	return err == nil, nil
 }
 
 // bundledParcel is a directory that becomes an object.

@@ -80,6 +80,13 @@ func (p *progress) bytes(n int64) {
 	p.checkpoint.Bytes = n
 }
 
+// keep replaces what the checkpoint says to be finished.
+func (p *progress) keep(delivered []Delivery) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.checkpoint.Delivered = delivered
+}
+
 // delivered adds a finished archive and sends it at once: the next attempt need not do it again.
 func (p *progress) delivered(ctx context.Context, d Delivery) {
 	p.moved.Store(time.Now().UnixNano())
