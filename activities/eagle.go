@@ -91,7 +91,7 @@ func (e *Eagle) stillThere(ctx context.Context, delivered []Delivery) (kept []De
 // deliver extracts one archive and hands over what was in it.
 func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, beat *progress) (delivery Delivery, err error) {
 	delivery = Delivery{ID: ref.ID, Host: e.Host, Boot: e.Boot, Start: time.Now()}
-	fetched, err := e.Exchange.Fetch(ctx, in, ref, beat.bytes)
+	fetched, err := e.Exchange.Fetch(ctx, in, ref, beat.count)
 	switch {
 	case errors.Is(err, errGone):
 		delivery.Reason, delivery.Detail = reasonMissing, err.Error()
@@ -110,12 +110,12 @@ func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, be
 	defer func() { err = errors.Join(err, parcel.Discard()) }()
 	report, err := e.Extractor.Extract(ctx, archive.Request{
 		Archive: fetched.Archive, Name: ref.Path, Dest: parcel.Dir(), Limits: EngineLimits(e.Config.Extract.Limits), Passwords: e.passwords(ref),
-		Encodings: e.Config.Extract.Encodings, Progress: beat.bytes,
+		Encodings: e.Config.Extract.Encodings, Progress: beat.count,
 	})
 	if err != nil {
 		return delivery, fmt.Errorf("extract %s: %w", ref.Path, err)
 	}
-	if err := parcel.Deliver(ctx, report, &delivery, beat.bytes); err != nil {
+	if err := parcel.Deliver(ctx, report, &delivery, beat.count); err != nil {
 		return delivery, fmt.Errorf("deliver %s: %w", ref.Path, err)
 	}
 	return delivery, nil

@@ -19,13 +19,13 @@ import (
 // slowSteps is an exchange, and an extractor, where each step takes its time without a sign of progress.
 type slowSteps struct {
 	Exchange
-	t    *testing.T
-	step time.Duration
-	away error // what Holds fails with
+	t                 *testing.T
+	look, queue, join time.Duration
+	away              error // what Holds fails with
 }
 
 func (s *slowSteps) Holds(context.Context, Delivery) (bool, error) {
-	time.Sleep(s.step)
+	time.Sleep(s.look)
 	return s.away == nil, s.away
 }
 
@@ -39,13 +39,13 @@ func (s *slowSteps) Dir() string                            { return os.TempDir(
 func (s *slowSteps) Discard() error                         { return nil }
 
 func (s *slowSteps) Extract(context.Context, archive.Request) (archive.Report, error) {
-	time.Sleep(s.step) // until a child is free
+	time.Sleep(s.queue) // until a child is free
 	return archive.Report{}, nil
 }
 
 func (s *slowSteps) Deliver(_ context.Context, _ archive.Report, _ *Delivery, progress func(int64)) error {
 	progress(10 << 30)
-	time.Sleep(s.step) // while the gateway joins the parts
+	time.Sleep(s.join) // while the gateway joins the parts
 	return nil
 }
 
@@ -76,12 +76,23 @@ func requireSteady(t *testing.T, times []time.Duration, end time.Duration) {
 
 // TestLookingForEarlierDeliveriesDoesNotLookDead: a gateway that is away is asked for as long as a heartbeat may be missing.
 func TestLookingForEarlierDeliveriesDoesNotLookDead(t *testing.T) {
-	times, end, err := extractSlowly(t, &slowSteps{step: 2 * time.Minute}, ArchiveRef{ID: 1})
+	times, end, err := extractSlowly(t, &slowSteps{look: 2 * time.Minute}, ArchiveRef{ID: 1})
 	require.NoError(t, err)
 	requireSteady(t, times, end)
 
 	away := fmt.Errorf("stat: %w", objectstore.ErrUnavailable)
-	times, end, err = extractSlowly(t, &slowSteps{step: 2 * time.Minute, away: away}, ArchiveRef{ID: 1})
+	times, end, err = extractSlowly(t, &slowSteps{look: 2 * time.Minute, away: away}, ArchiveRef{ID: 1})
 	requireReason(t, err, "store_unreachable", true)
 	requireSteady(t, times, end)
+}
+
+// TestWaitingForATurnDoesNotLookLikeAStall: an archive that was fetched may wait long for a child, and its bundle for the gateway.
+func TestWaitingForATurnDoesNotLookLikeAStall(t *testing.T) {
+	const long = stallAfter + 4*time.Minute // the test's attempts have ten minutes
+	for _, steps := range []*slowSteps{{queue: long}, {join: long}} {
+		times, end, err := extractSlowly(t, steps, ArchiveRef{ID: 1}, ArchiveRef{ID: 2}, ArchiveRef{ID: 3})
+		require.NoError(t, err)
+		require.Equal(t, long, end)
+		requireSteady(t, times, end)
+	}
 }

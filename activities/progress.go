@@ -75,10 +75,19 @@ func (p *progress) beat(ctx context.Context) {
 // bytes notes that work moves, and how far it is.
 func (p *progress) bytes(n int64) {
 	p.moved.Store(time.Now().UnixNano())
+	p.count(n)
+}
+
+// count notes how far work is that needs no watchdog: each of its steps ends by itself when it hangs, and between them it may wait for its
+// turn, or for the other side, for longer than stallAfter.
+func (p *progress) count(n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.checkpoint.Bytes = n
 }
+
+// rest ends the watch until work moves again: what follows shows no progress.
+func (p *progress) rest() { p.moved.Store(0) }
 
 // keep replaces what the checkpoint says to be finished.
 func (p *progress) keep(delivered []Delivery) {
@@ -89,7 +98,6 @@ func (p *progress) keep(delivered []Delivery) {
 
 // delivered adds a finished archive and sends it at once: the next attempt need not do it again.
 func (p *progress) delivered(ctx context.Context, d Delivery) {
-	p.moved.Store(time.Now().UnixNano())
 	p.mu.Lock()
 	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
 	p.mu.Unlock()

@@ -118,3 +118,14 @@ func TestUnreadableCheckpointIsAsGoodAsNone(t *testing.T) {
 	require.NoError(t, result.Get(&c))
 	assert.Equal(t, Checkpoint{}, c)
 }
+
+func TestADiskThatTakesGigabytesDoesNotLookLikeAStall(t *testing.T) {
+	times, _ := beats(t, func(ctx context.Context) {
+		p := startProgress(ctx, Checkpoint{})
+		defer p.stop()
+		p.bytes(10 << 30)
+		p.rest()
+		time.Sleep(stallAfter + 4*time.Minute) // the test's attempts have ten minutes
+	})
+	assert.Greater(t, times[len(times)-1], stallAfter+3*time.Minute)
+}

@@ -31,6 +31,7 @@ func (t *Tiger) SealArchives(ctx context.Context, in SealInput) (SealResult, err
 	if err != nil {
 		return SealResult{}, Classify(err)
 	}
+	beat.rest() // gigabytes take the disk minutes, and so does publishing a hundred thousand files
 	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
 		return SealResult{}, Classify(err) // after ErrSync the warehouse refuses what was staged before: it is extracted again
 	}
