@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"talon/config"
 	"talon/internal/archive"
 	"talon/internal/bundle"
 )
@@ -191,4 +192,35 @@ func TestFirstTryIsForSmallThings(t *testing.T) {
 	require.ErrorContains(t, err, "too much for a first try")
 	assert.False(t, IsFinal(err))
 	assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
+}
+
+// TestFailedAttemptsToSealLeaveNothingUnpacked: one of many waits for room on the disk, which it must not take from itself.
+func TestFailedAttemptsToSealLeaveNothingUnpacked(t *testing.T) {
+	s := newSite(t, "", "")
+	newFarEagle(s)
+	dir, batch := s.arrive(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "b.zip": zipOf("b.txt", "beta")})
+	in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
+	stage := filepath.Join(s.tiger.Warehouse.StageDir(), decompressionStage(ownRun))
+	failing := map[string]func(in *SealInput, limits *config.Limits){
+		"when all are unpacked": func(in *SealInput, _ *config.Limits) { in.UnzipDir = s.tiger.Warehouse.StageDir() },
+		"at the second one": func(in *SealInput, _ *config.Limits) {
+			in.Deliveries = append(in.Deliveries[:1:1], Delivery{ID: 1 << 40, Reason: reasonMissing})
+		},
+		"at once": func(_ *SealInput, limits *config.Limits) { limits.FreeSpace = 1 << 60 },
+	}
+	for name, fail := range failing {
+		broken, settings := in, s.config.Extract.Limits
+		fail(&broken, &s.config.Extract.Limits)
+		_, err := attempt(s, s.tiger.SealArchives, broken)
+		s.config.Extract.Limits = settings
+		require.Error(t, err, name)
+		left, err := os.ReadDir(stage)
+		require.True(t, err == nil || os.IsNotExist(err), err)
+		assert.Empty(t, left, name)
+	}
+	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, in))
+	left, err := os.ReadDir(stage)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	s.requireTidy()
 }

@@ -24,16 +24,17 @@ import (
 
 // receipt is a delivery as tiger has it: in its stage, with the engine's report. The zero receipt is that of a delivery without files.
 type receipt struct {
-	report  archive.Report
-	dir     string // relative to the stage: the files are in dir/tree
-	suspect bool   // the files have not been read on this host yet
-	err     error  // warehouse.ErrDamaged or ErrLost: to be extracted again
+	report   archive.Report
+	dir      string // relative to the stage: the files are in dir/tree
+	suspect  bool   // the files have not been read on this host yet
+	unpacked bool   // dir is this attempt's own
+	err      error  // warehouse.ErrDamaged or ErrLost: to be extracted again
 }
 
 // firstTryBytes is what a local activity may read of deliveries: its time is short, and what it had done by then would be done again.
 const firstTryBytes = 256 << 20
 
-// receiveAll takes deliveries in. An error is returned only where another attempt may help.
+// receiveAll takes deliveries in, and after an error returns those it had. An error is returned only where another attempt may help.
 func (t *Tiger) receiveAll(ctx context.Context, in SealInput, progress func(int64)) ([]receipt, error) {
 	if toRead := t.unread(in); toRead > firstTryBytes && activity.GetInfo(ctx).IsLocalActivity {
 		return nil, temporal.NewApplicationError(fmt.Sprintf("%d bytes are too much for a first try", toRead), TooMuchForFirstTry)
@@ -45,7 +46,7 @@ func (t *Tiger) receiveAll(ctx context.Context, in SealInput, progress func(int6
 		if mustRepeat(err) {
 			got.err = err
 		} else if err != nil {
-			return nil, err
+			return received, err
 		}
 		received[i] = got
 		done += got.report.Bytes
@@ -141,6 +142,7 @@ func (t *Tiger) unpack(ctx context.Context, in SealInput, delivery Delivery, pro
 		return receipt{}, err
 	}
 	got.dir = path.Join(decompressionStage(in.Decompression), "received-"+attemptName(ctx, delivery.ID))
+	got.unpacked = true
 	if err := t.unpackFiles(ctx, reader, got, progress); err != nil {
 		_, removeErr := t.Warehouse.RemoveStaged(got.dir)
 		return receipt{}, errors.Join(damagedIfUntrue(err), removeErr)
@@ -217,6 +219,17 @@ func damagedIfUntrue(err error) error {
 	for _, sign := range untrue {
 		if errors.Is(err, sign) {
 			return fmt.Errorf("%w: %w", warehouse.ErrDamaged, err)
+		}
+	}
+	return err
+}
+
+// dropUnpacked removes what this attempt has unpacked and not published.
+func (t *Tiger) dropUnpacked(received []receipt) (err error) {
+	for _, got := range received {
+		if got.unpacked {
+			_, removeErr := t.Warehouse.RemoveStaged(got.dir)
+			err = errors.Join(err, removeErr)
 		}
 	}
 	return err

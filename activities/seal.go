@@ -27,13 +27,19 @@ const maxManifest = 256 << 20
 func (t *Tiger) SealArchives(ctx context.Context, in SealInput) (SealResult, error) {
 	beat := startProgress(ctx, Checkpoint{})
 	defer beat.stop()
+	result, err := t.receiveAndSeal(ctx, in, beat)
+	return result, Classify(err)
+}
+
+func (t *Tiger) receiveAndSeal(ctx context.Context, in SealInput, beat *progress) (result SealResult, err error) {
 	received, err := t.receiveAll(ctx, in, beat.bytes)
+	defer func() { err = errors.Join(err, t.dropUnpacked(received)) }() // each attempt unpacks anew, and a disk that is full must not get fuller
 	if err != nil {
-		return SealResult{}, Classify(err)
+		return result, err
 	}
 	beat.rest() // gigabytes take the disk minutes, and so does publishing a hundred thousand files
 	if err := t.Warehouse.Sync(ctx); err != nil && !errors.Is(err, warehouse.ErrSync) {
-		return SealResult{}, Classify(err) // after ErrSync the warehouse refuses what was staged before: it is extracted again
+		return result, err // after ErrSync the warehouse refuses what was staged before: it is extracted again
 	}
 	result, sealed, err := t.sealAll(ctx, in, received)
 	if err == nil {
@@ -42,7 +48,7 @@ func (t *Tiger) SealArchives(ctx context.Context, in SealInput) (SealResult, err
 	if err == nil {
 		err = t.removeBundles(in)
 	}
-	return result, Classify(err)
+	return result, err
 }
 
 // sealAll publishes what was received and returns the rows of what is finished with.
