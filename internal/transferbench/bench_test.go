@@ -66,7 +66,7 @@ func TestEveryCase(t *testing.T) {
 		require.Len(t, c.Contenders, 1)
 		require.Empty(t, c.Contenders[0].Skipped)
 		assert.Positive(t, c.Contenders[0].Median)
-		assert.Positive(t, c.Contenders[0].CPU)
+		assert.GreaterOrEqual(t, c.Contenders[0].CPU, 0.0, "less than a tick of the kernel's clock for so little")
 		assert.Positive(t, c.ArchiveBytes)
 	}
 	files := func(c CaseResult) [2]int { return [2]int{c.Archives, c.Files} }
