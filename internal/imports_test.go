@@ -111,11 +111,13 @@ func TestCommandLineKnowsNothingOfUs(t *testing.T) {
 	}
 }
 
-func TestOnlyTestsMountFileSystems(t *testing.T) {
+func TestHelpersOfTestsAreForTests(t *testing.T) {
 	packages := load(t)
-	find(t, packages, "talon/internal/mounttest")
-	for _, p := range packages {
-		assert.NotContains(t, p.Imports, "talon/internal/mounttest", "%s imports it outside of tests", p.ImportPath)
+	for _, helper := range []string{"talon/internal/mounttest", "talon/internal/logtest"} {
+		find(t, packages, helper)
+		for _, p := range packages {
+			assert.NotContains(t, p.Imports, helper, "%s imports it outside of tests", p.ImportPath)
+		}
 	}
 }
 

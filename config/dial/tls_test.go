@@ -1,12 +1,10 @@
 package dial
 
 import (
-	"bytes"
 	"crypto/tls"
 	"log/slog"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"talon/internal/logtest"
 	"talon/internal/pki"
 )
 
@@ -184,7 +183,7 @@ func TestRenewedCertificate(t *testing.T) {
 		}
 	}, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 20 * time.Millisecond})) // so that the client connects again and again
 	tlsFiles{files.Cert, files.Key, files.CA, ""}.set(t, address)
-	log := &lockedBuffer{}
+	log := &logtest.Buffer{}
 	connected, err := Client(t.Context(), Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
 	require.NoError(t, err)
 	defer connected.Close()
@@ -195,7 +194,7 @@ func TestRenewedCertificate(t *testing.T) {
 	var second string
 	require.Eventually(t, func() bool { second = <-shown; return second != first }, timeout, time.Millisecond)
 	require.NoError(t, os.WriteFile(files.Cert, []byte("nonsense"), 0o600))
-	require.Eventually(t, func() bool { return log.contains("cannot be read again") }, timeout, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "cannot be read again") }, timeout, time.Millisecond)
 	drain(shown)
 	assert.Equal(t, second, <-shown)
 }
@@ -208,22 +207,4 @@ func drain(waiting chan string) {
 			return
 		}
 	}
-}
-
-// lockedBuffer takes a log from many goroutines.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(data)
-}
-
-func (b *lockedBuffer) contains(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.buffer.String(), text)
 }

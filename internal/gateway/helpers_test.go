@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -28,6 +27,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"talon/internal/logtest"
 )
 
 // patience bounds every wait for a condition in these tests.
@@ -45,24 +46,6 @@ var program = sync.OnceValues(func() (string, error) {
 	return FindOrBuild(context.Background(), FindOptions{ToolsDir: filepath.Join("..", "..", "tools"), Log: os.Stderr})
 })
 
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(data []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.Write(data)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.String()
-}
-
 // site is a warehouse with a gateway over it.
 type site struct {
 	*Gateway
@@ -70,7 +53,7 @@ type site struct {
 	root, state string
 	keyFile     string
 	key         key
-	log, access *lockedBuffer
+	log, access *logtest.Buffer
 	authority   *x509.CertPool // of certificates that writeCertificate wrote
 	trailing    bool           // clients add checksums behind what they send
 }
@@ -80,7 +63,7 @@ func newSite(t *testing.T) (*site, Options) {
 	t.Helper()
 	path, err := program()
 	require.NoError(t, err)
-	s := &site{t: t, root: t.TempDir(), state: filepath.Join(t.TempDir(), "state"), log: &lockedBuffer{}, access: &lockedBuffer{}}
+	s := &site{t: t, root: t.TempDir(), state: filepath.Join(t.TempDir(), "state"), log: &logtest.Buffer{}, access: &logtest.Buffer{}}
 	for name, text := range map[string]string{
 		"zip/branch-001/a.zip": "archive", "unzip/branch-001/a/secret.txt": "secret", "state/catalog.db": "secret",
 		"stage/run/1": "secret", "secret.txt": "secret",

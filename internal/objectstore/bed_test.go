@@ -12,7 +12,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 
 	"talon/internal/devstack"
 	"talon/internal/gateway"
+	"talon/internal/logtest"
 	"talon/internal/objectstore"
 	"talon/internal/objectstore/storetest"
 	"talon/internal/subprocess"
@@ -42,6 +42,14 @@ const (
 var ctx = context.Background()
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// versitygw finds the program, or builds it, once.
+func versitygw(t testing.TB) string {
+	t.Helper()
+	program, err := gateway.FindOrBuild(ctx, gateway.FindOptions{ToolsDir: "../../tools", Log: os.Stderr})
+	require.NoError(t, err)
+	return program
+}
 
 // server is a versitygw over two directories, without any of the protection that package gateway gives it.
 type server struct {
@@ -73,8 +81,8 @@ func startServer(t testing.TB, options ...string) *server {
 // start starts versitygw, at the port it had before if it had one.
 func (s *server) start() {
 	s.t.Helper()
-	program, err := gateway.FindOrBuild(ctx, gateway.FindOptions{ToolsDir: "../../tools", Log: os.Stderr})
-	require.NoError(s.t, err)
+	program := versitygw(s.t)
+	var err error
 	if s.port == 0 {
 		s.port, err = devstack.FreePort()
 		require.NoError(s.t, err)
@@ -136,7 +144,7 @@ type bed struct {
 	*server
 	proxy *storetest.Proxy
 	store *objectstore.Store
-	log   *logBuffer
+	log   *logtest.Buffer
 	keys  *keyring
 }
 
@@ -153,7 +161,7 @@ func newBedAt(t testing.TB, s *server, change ...func(*objectstore.Options)) *be
 	proxy, err := storetest.Start(s.url(), nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, proxy.Close()) })
-	b := &bed{server: s, proxy: proxy, log: &logBuffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
+	b := &bed{server: s, proxy: proxy, log: &logtest.Buffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
 	b.store = b.open(proxy.URL(), change...)
 	return b
 }
@@ -199,24 +207,6 @@ func (k *keyring) count() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.asked
-}
-
-// logBuffer is a log that several goroutines write.
-type logBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 // noise is data that does not compress, the same for the same seed.

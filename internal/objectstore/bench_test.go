@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"talon/internal/ftpclient/ftptest"
+	"talon/internal/logtest"
 	"talon/internal/objectstore"
 )
 
@@ -32,7 +33,7 @@ func benchBed(b *testing.B, secure bool, size int64) (*bed, *objectstore.Store) 
 		options = []string{"--cert", filepath.Join(dir, "cert"), "--key", filepath.Join(dir, "key"), "posix"}
 		change = append(change, func(o *objectstore.Options) { o.CA = filepath.Join(dir, "ca") })
 	}
-	bed := &bed{server: startServer(b, options...), log: &logBuffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
+	bed := &bed{server: startServer(b, options...), log: &logtest.Buffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
 	endpoint := bed.url()
 	if secure {
 		endpoint = "https" + endpoint[len("http"):]

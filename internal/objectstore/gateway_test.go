@@ -13,6 +13,7 @@ import (
 
 	"talon/internal/ftpclient/ftptest"
 	"talon/internal/gateway"
+	"talon/internal/logtest"
 	"talon/internal/objectstore"
 	"talon/internal/objectstore/storetest"
 )
@@ -26,17 +27,16 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	program, err := gateway.FindOrBuild(ctx, gateway.FindOptions{ToolsDir: "../../tools", Log: os.Stderr})
-	require.NoError(t, err)
 	warehouse := t.TempDir()
 	for _, dir := range []string{"zip", "stage/bundles"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(warehouse, dir), 0o755))
 	}
 	s := &site{keyFile: filepath.Join(t.TempDir(), "eagle")}
-	s.bed = &bed{server: &server{t: t, root: warehouse}, log: &logBuffer{}, keys: &keyring{}}
+	s.bed = &bed{server: &server{t: t, root: warehouse}, log: &logtest.Buffer{}, keys: &keyring{}}
 	s.setKey("EAGLEKEY0123456789", "eagle-secret-0123456789-0123456789-abcdef")
+	var err error
 	s.gateway, err = gateway.Start(ctx, gateway.Options{
-		Program: program, Warehouse: warehouse, State: filepath.Join(t.TempDir(), "state"), Listen: "127.0.0.1:0",
+		Program: versitygw(t), Warehouse: warehouse, State: filepath.Join(t.TempDir(), "state"), Listen: "127.0.0.1:0",
 		EagleKeys: []string{s.keyFile}, Log: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/internal/ftpclient/ftptest"
+	"talon/internal/logtest"
 	"talon/internal/objectstore"
 	"talon/internal/objectstore/storetest"
 )
@@ -27,7 +28,7 @@ func secureBed(t testing.TB) (*bed, *ftptest.Authority, string) {
 	proxy, err := storetest.Start(s.url(), &valid.Certificate)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, proxy.Close()) })
-	b := &bed{server: s, proxy: proxy, log: &logBuffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
+	b := &bed{server: s, proxy: proxy, log: &logtest.Buffer{}, keys: &keyring{access: accessKey, secret: secretKey}}
 	b.store = b.open(proxy.URL(), func(o *objectstore.Options) { o.CA = ca })
 	return b, authority, ca
 }

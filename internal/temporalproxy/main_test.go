@@ -1,7 +1,6 @@
 package temporalproxy
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +23,7 @@ import (
 
 	"talon/config/dial"
 	"talon/internal/devstack"
+	"talon/internal/logtest"
 	"talon/internal/pki"
 )
 
@@ -91,7 +90,7 @@ type front struct {
 	files   pki.Files
 	address string
 	options Options
-	log     *lockedBuffer
+	log     *logtest.Buffer
 	served  chan error
 }
 
@@ -103,7 +102,7 @@ func startFront(t testing.TB, upstream string) *front {
 	require.NoError(t, err)
 	files, err := ca.IssueTo(filepath.Join(dir, "gateway"), gateway())
 	require.NoError(t, err)
-	f := &front{ca: ca, files: files, address: "127.0.0.1:0", log: &lockedBuffer{}}
+	f := &front{ca: ca, files: files, address: "127.0.0.1:0", log: &logtest.Buffer{}}
 	f.options = Options{
 		Upstream: upstream, Cert: files.Cert, Key: files.Key, ClientCA: files.CA, Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	}
@@ -177,24 +176,6 @@ func (f *front) dial(t testing.TB, request pki.Request) (client.Client, error) {
 		t.Setenv(name, value)
 	}
 	return dial.Client(t.Context(), dial.Options{Logger: slog.New(slog.DiscardHandler), Identity: request.Name})
-}
-
-// lockedBuffer takes a log from many goroutines.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(data)
-}
-
-func (b *lockedBuffer) contains(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.buffer.String(), text)
 }
 
 func eventually(t testing.TB, condition func() bool, what string) {

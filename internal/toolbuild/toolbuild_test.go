@@ -1,19 +1,19 @@
 package toolbuild
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"talon/internal/logtest"
 )
 
 // cli is the tool that these tests look for.
@@ -30,24 +30,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func eventually(t *testing.T, condition func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, condition, patience, 20*time.Millisecond, what)
-}
-
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(data []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.Write(data)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.String()
 }
 
 // toolsModule is a module that pins a Temporal CLI which only says its name: its directory stands for the real one.
@@ -124,7 +106,7 @@ func TestIsBuiltOnceAVersion(t *testing.T) {
 		t.Setenv(name, strings.TrimSpace(string(value)))
 	}
 	onlyOnPath(t, "go", goTool)
-	log := &lockedBuffer{}
+	log := &logtest.Buffer{}
 	opts := Options{ToolsDir: toolsModule(t, "v1.2.3"), CacheDir: filepath.Join(t.TempDir(), "cache"), Log: log}
 
 	path, err := FindOrBuild(t.Context(), cli, opts)
@@ -147,7 +129,7 @@ func TestIsBuiltOnceAVersion(t *testing.T) {
 func TestBuildShowsThatItIsAlive(t *testing.T) {
 	release, counter := filepath.Join(t.TempDir(), "release"), filepath.Join(t.TempDir(), "builds")
 	scriptedGo(t, counter, "echo example.com/package\nwhile ! test -e '"+release+"'; do sleep 0.05; done\n: > $binary\nchmod +x $binary")
-	log := &lockedBuffer{}
+	log := &logtest.Buffer{}
 	opts := Options{ToolsDir: toolsModule(t, "v1.0.0"), CacheDir: t.TempDir(), Log: log, report: 5 * time.Millisecond}
 
 	results := make(chan error, 2)

@@ -3,15 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,6 +28,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"talon/internal/gateway"
+	"talon/internal/logtest"
+	"talon/internal/pki"
 )
 
 const (
@@ -62,31 +58,13 @@ var versitygw = sync.OnceValues(func() (string, error) {
 	return gateway.FindOrBuild(context.Background(), gateway.FindOptions{ToolsDir: filepath.Join("..", "..", "..", "..", "tools"), Log: os.Stderr})
 })
 
-// lockedBuffer is a log that may be read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(data []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.Write(data)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buffer.String()
-}
-
 // program is a gateway process over a warehouse.
 type program struct {
 	t           *testing.T
 	root, state string
 	args        []string
 	cmd         *exec.Cmd
-	out, log    lockedBuffer
+	out, log    logtest.Buffer
 	done        chan struct{} // closed when it has ended
 	result      error
 }
@@ -290,15 +268,18 @@ func TestBadKeyEndsIt(t *testing.T) {
 
 func TestHealthOverTLS(t *testing.T) {
 	p := newProgram(t)
-	cert, key := writeCertificate(t)
-	p.args = append(p.args, "--tls-cert", cert, "--tls-key", key)
+	ca, err := pki.NewCA(filepath.Join(t.TempDir(), "ca"))
+	require.NoError(t, err)
+	files, err := ca.IssueTo(t.TempDir(), pki.Request{Name: "gateway", Server: true, Hosts: []string{"127.0.0.1"}})
+	require.NoError(t, err)
+	p.args = append(p.args, "--tls-cert", files.Cert, "--tls-key", files.Key)
 	p.start()
-	code, _, log := call(t, "health", p.url(), "--ca", cert)
+	code, _, log := call(t, "health", p.url(), "--ca", files.CA)
 	assert.Zero(t, code, log)
 	code, _, log = call(t, "health", p.url())
 	assert.Equal(t, exitUnusable, code)
 	assert.Contains(t, log, "certificate")
-	code, _, log = call(t, "health", p.url(), "--ca", key)
+	code, _, log = call(t, "health", p.url(), "--ca", files.Key)
 	assert.Equal(t, exitUnusable, code)
 	assert.Contains(t, log, "no certificate in it")
 }
@@ -370,24 +351,4 @@ func TestKeysChangeUnderLandlock(t *testing.T) {
 	require.NoError(t, os.Symlink("..data-2", filepath.Join(dir, "..data_tmp")))
 	require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	eventually(t, func() bool { return strings.Contains(p.log.String(), "eagle-2") }, "the new key is in force")
-}
-
-func writeCertificate(t *testing.T) (certFile, keyFile string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour),
-		IsCA:     true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	require.NoError(t, err)
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	require.NoError(t, os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	require.NoError(t, os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}), 0o600))
-	return certFile, keyFile
 }
