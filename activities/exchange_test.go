@@ -164,6 +164,8 @@ func aSetOfVolumes(t *testing.T, s *site) {
 	cut := len(whole) / 3
 	dir, batch := s.arrive(map[string]string{"a.zip.001": whole[:cut], "a.zip.002": whole[cut : 2*cut], "a.zip.003": whole[2*cut:], "b.zip": zipOf("b.txt", "beta")})
 	require.Equal(t, []VolumeRef{{"a.zip.002", int64(cut)}, {"a.zip.003", int64(len(whole) - 2*cut)}}, batch.Archives[0].Volumes)
+	assert.EqualValues(t, len(whole), batch.Archives[0].TotalSize(), "all of it is fetched")
+	assert.EqualValues(t, len(whole)+len(zipOf("b.txt", "beta")), batch.Size())
 	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 5004}, s.decompress(ownRun, dir, batch))
 	s.requireTidy()
 }

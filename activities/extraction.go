@@ -33,7 +33,7 @@ type Batch struct {
 func (b Batch) Size() int64 {
 	var size int64
 	for _, a := range b.Archives {
-		size += a.Size
+		size += a.TotalSize()
 	}
 	return size
 }
@@ -55,6 +55,15 @@ type ArchiveRef struct {
 	SHA256 string `json:"sha256,omitempty"` // of what was collected; "": unknown
 	// Volumes are the further files of a set that Path stands for, in the same directory, for an eagle that cannot look there.
 	Volumes []VolumeRef `json:"volumes,omitempty"`
+}
+
+// TotalSize returns the bytes of the archive with those of its further volumes.
+func (a ArchiveRef) TotalSize() int64 {
+	size := a.Size
+	for _, volume := range a.Volumes {
+		size += volume.Size
+	}
+	return size
 }
 
 // VolumeRef names a file beside an archive.

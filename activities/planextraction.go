@@ -181,7 +181,7 @@ func (t *Tiger) batches(archives []ArchiveRef) []Batch {
 	var current Batch
 	limit := int64(t.Config.Extract.BatchBytes)
 	for _, a := range archives {
-		full := len(current.Archives) == t.Config.Extract.BatchArchives || current.Size()+a.Size > limit
+		full := len(current.Archives) == t.Config.Extract.BatchArchives || current.Size()+a.TotalSize() > limit
 		if len(current.Archives) > 0 && full {
 			batches = append(batches, current)
 			current = Batch{}
