@@ -108,7 +108,7 @@ func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
 		}
 		in := activities.SealInput{Decompression: d.id, UnzipDir: d.UnzipDir, Deliveries: deliveries, LastRound: round == maxRounds}
 		var sealed activities.SealResult
-		if err := cheaply(detached(ctx), tigerDuty, "seal "+describe(batch), tiger.SealArchives, in, &sealed); err != nil {
+		if err := cheaply(detached(ctx), sealing(deliveries), "seal "+describe(batch), tiger.SealArchives, in, &sealed); err != nil {
 			d.failed = fmt.Errorf("seal: %w", err)
 			return
 		}
@@ -303,7 +303,7 @@ func (d *decompression) showResult(ctx workflow.Context, result DecompressResult
 
 func describe(batch activities.Batch) string {
 	if len(batch.Archives) == 1 {
-		return fmt.Sprintf("%s, %d bytes", batch.Archives[0].Path, batch.Archives[0].Size)
+		return fmt.Sprintf("%s, %d bytes", batch.Archives[0].Path, batch.Size())
 	}
 	return fmt.Sprintf("%d archives, %d bytes", len(batch.Archives), batch.Size())
 }

@@ -23,6 +23,11 @@ const (
 	// transferFloor and extractFloor are the bytes per second that the slowest acceptable transfer and extraction make.
 	transferFloor = 64 << 10
 	extractFloor  = 1 << 20
+	// sealFloor is the same for what tiger writes, many small files, say; mostSealed is what it writes at that rate in dutyTime.
+	sealFloor  = 8 << 20
+	mostSealed = sealFloor * int64(dutyTime/time.Second)
+	// dutyTime is how long tiger tries what must be done.
+	dutyTime = 24 * time.Hour
 	// eaglePatience is how long a decompression waits before it asks whether an eagle is there; the question is asked again after twice the time,
 	// at most eagleRecheck: two days of waiting cost about two hundred checks in history.
 	eaglePatience = 10 * time.Second
@@ -74,7 +79,23 @@ func probe(ctx workflow.Context, summary string) workflow.Context {
 // tigerDuty: work on tiger that must be done for the books to be right (commit, seal, close), so it is tried for as long as a disk may take to be
 // freed or a catalog to come back.
 func tigerDuty(ctx workflow.Context, summary string) workflow.Context {
-	return ordinary(ctx, activities.TigerQueue, summary, 30*time.Minute, 24*time.Hour, backoff(time.Second, 5*time.Minute, unlimited))
+	return ordinary(ctx, activities.TigerQueue, summary, 30*time.Minute, dutyTime, backoff(time.Second, 5*time.Minute, unlimited))
+}
+
+// sealing: tigerDuty for deliveries. The time of an attempt follows from what they hold, for the files of a bundle are written, and those from a
+// mount of another host read. What eagle says of that is not checked yet.
+func sealing(deliveries []activities.Delivery) policy {
+	return func(ctx workflow.Context, summary string) workflow.Context {
+		return ordinary(ctx, activities.TigerQueue, summary, sealTime(deliveries), dutyTime, backoff(time.Second, 5*time.Minute, unlimited))
+	}
+}
+
+func sealTime(deliveries []activities.Delivery) time.Duration {
+	attempt := 30 * time.Minute
+	for _, d := range deliveries {
+		attempt += time.Duration(min(max(d.Bytes, 0), mostSealed)/sealFloor) * time.Second
+	}
+	return min(attempt, dutyTime)
 }
 
 // transfer: one file download; the time of an attempt follows from its size.

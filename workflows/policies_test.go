@@ -151,3 +151,17 @@ func TestShardsEndWithTheirRun(t *testing.T) {
 	assert.True(t, shard.WaitForCancellation)
 	assert.Zero(t, w.options.children["CollectServerWorkflow"].TypedSearchAttributes.Size(), "not where the server does not know them")
 }
+
+// TestTimeToSealFollowsFromWhatWasDelivered: half an hour is not enough for a bundle of hundreds of gigabytes, however often it is tried.
+func TestTimeToSealFollowsFromWhatWasDelivered(t *testing.T) {
+	of := func(bytes ...int64) time.Duration {
+		var deliveries []activities.Delivery
+		for _, n := range bytes {
+			deliveries = append(deliveries, activities.Delivery{Bytes: n})
+		}
+		return sealTime(deliveries)
+	}
+	assert.Equal(t, 30*time.Minute, of(0, 5, -1<<62))
+	assert.Equal(t, 30*time.Minute+2*8192*time.Second, of(64<<30, 64<<30))
+	assert.Equal(t, dutyTime, of(1<<62, 1<<62, 1<<62))
+}
