@@ -16,6 +16,7 @@ import (
 
 	"talon/config"
 	"talon/internal/archive"
+	"talon/internal/archive/archivetest"
 	"talon/internal/bundle"
 )
 
@@ -223,4 +224,29 @@ func TestFailedAttemptsToSealLeaveNothingUnpacked(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 	s.requireTidy()
+}
+
+// TestEagleWithHigherLimitsThanTiger: the two have configurations of their own. The account says where they differ.
+func TestEagleWithHigherLimitsThanTiger(t *testing.T) {
+	for name, lower := range map[string]func(*config.Limits){
+		"file_bytes 4":   func(l *config.Limits) { l.FileBytes = 4 },
+		"tree_bytes 8":   func(l *config.Limits) { l.TreeBytes = 8 },
+		"tree_entries 1": func(l *config.Limits) { l.TreeEntries = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, "", "")
+			newFarEagle(s)
+			dir, batch := s.arrive(map[string]string{"a.zip": string(archivetest.Zip([]archivetest.File{
+				{Name: "a.txt", Data: []byte("alpha"), ModTime: written}, {Name: "b.txt", Data: []byte("beta"), ModTime: written},
+			}))})
+			in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
+			in.LastRound = true
+			lower(&s.config.Extract.Limits)
+			assert.Equal(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
+			row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
+			require.NoError(t, err)
+			assert.Contains(t, row.Detail, "tiger's extract.limits")
+			assert.Contains(t, row.Detail, name)
+		})
+	}
 }

@@ -157,7 +157,8 @@ func (t *Tiger) bearable(report archive.Report) error {
 	var size int64
 	for _, file := range report.Files {
 		if file.Size < 0 || file.Size > limits.FileBytes || size > limits.TreeBytes-file.Size {
-			return fmt.Errorf("%w: its files are larger than the limits allow", warehouse.ErrDamaged)
+			return fmt.Errorf("%w: its files are larger than tiger's extract.limits allow (file_bytes %d, tree_bytes %d); eagle's must not be higher",
+				warehouse.ErrDamaged, limits.FileBytes, limits.TreeBytes)
 		}
 		if len(file.Path) > pathname.MaxPath {
 			return fmt.Errorf("%w: a path has %d bytes", warehouse.ErrDamaged, len(file.Path))
@@ -165,7 +166,8 @@ func (t *Tiger) bearable(report archive.Report) error {
 		size += file.Size
 	}
 	if len(report.Files) > limits.TreeEntries || size != report.Bytes || len(report.Files) != report.Received {
-		return fmt.Errorf("%w: it counts its files wrong, or has more than the limits allow", warehouse.ErrDamaged)
+		return fmt.Errorf("%w: it counts its files wrong, or has more than tiger's extract.limits allow (tree_entries %d); eagle's must not be higher",
+			warehouse.ErrDamaged, limits.TreeEntries)
 	}
 	free, err := t.Warehouse.FreeBytes()
 	if err == nil && free-size < limits.FreeSpace {
