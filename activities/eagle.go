@@ -69,7 +69,7 @@ func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliverie
 	}
 	running.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return Deliveries{}, Classify(err)
+		return Deliveries{}, keepDelivered(Classify(err), beat.snapshot().Delivered)
 	}
 	return Deliveries{Archives: deliveries}, nil
 }

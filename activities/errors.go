@@ -193,6 +193,27 @@ func IsOutage(err error) bool {
 	return errors.As(err, &application) && slices.Contains(outages, application.Type())
 }
 
+// keepDelivered lets an outage carry what had been delivered before it: the workflow asks for the rest only.
+func keepDelivered(err error, delivered []Delivery) error {
+	var application *temporal.ApplicationError
+	if len(delivered) == 0 || !IsOutage(err) || !errors.As(err, &application) {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(application.Message(), application.Type(), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Details: []any{Deliveries{Archives: delivered}},
+	})
+}
+
+// DeliveredBefore returns what an outage left delivered.
+func DeliveredBefore(err error) []Delivery {
+	var application *temporal.ApplicationError
+	var kept Deliveries
+	if !errors.As(err, &application) || !application.HasDetails() || application.Details(&kept) != nil {
+		return nil
+	}
+	return kept.Archives
+}
+
 // IsServerGone reports that err speaks of the whole server, not of one file, so that its other files need not be tried.
 func IsServerGone(err error) bool {
 	var application *temporal.ApplicationError

@@ -25,6 +25,7 @@ type ObjectStore interface {
 	Fetch(ctx context.Context, object objectstore.Object, size int64, sha256 string, file *os.File, progress func(int64)) (string, error)
 	Put(ctx context.Context, object objectstore.Object, content io.ReaderAt, size int64, progress func(int64)) error
 	Stat(ctx context.Context, object objectstore.Object) (size int64, err error)
+	Check(ctx context.Context, bucket string) error
 }
 
 // mostTransfers is how many objects of one eagle are on their way at a time: enough to fill a line with small ones.
@@ -97,8 +98,11 @@ func (r *Remote) fetch(ctx context.Context, key string, size int64, sum, to stri
 		return fmt.Errorf("%w: %w", archive.ErrDestination, err)
 	}
 	_, err = r.store.Fetch(ctx, object, size, sum, file, progress)
-	if errors.Is(err, objectstore.ErrNotFound) {
+	switch {
+	case errors.Is(err, objectstore.ErrNotFound):
 		err = fmt.Errorf("%w: %w", errGone, err)
+	case objectstore.IsAnswer(err) && !errors.Is(err, objectstore.ErrDamaged) && r.store.Check(ctx, r.archives) == nil:
+		err = fmt.Errorf("%w: %v", archive.ErrSource, err) // others can be had: it is no outage, and must not be taken for one
 	}
 	return errors.Join(err, file.Close())
 }

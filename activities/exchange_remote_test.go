@@ -2,22 +2,26 @@ package activities
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"talon/config"
 	"talon/internal/archive"
 	"talon/internal/archive/archivetest"
 	"talon/internal/bundle"
+	"talon/internal/warehouse"
 )
 
 func (s *site) extractFails(dir string, batch Batch) error {
@@ -63,6 +67,63 @@ func TestOutagesOfTheGateway(t *testing.T) {
 			s.requireTidy()
 		})
 	}
+}
+
+// TestArchiveThatCannotBeRead: an archive that the gateway will not give, while it gives others, is in trouble alone. It is no outage.
+func TestArchiveThatCannotBeRead(t *testing.T) {
+	s := newSite(t, "", "")
+	newFarEagle(s)
+	dir, batch := s.arrive(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
+	require.NoError(t, os.Remove(filepath.Join(dir, "a.zip")))
+	require.NoError(t, unix.Mkfifo(filepath.Join(dir, "a.zip"), 0o600))
+	err := s.extractFails(dir, batch)
+	requireReason(t, err, "archive_unreadable", false)
+	assert.ErrorContains(t, err, "no ordinary file")
+	assert.False(t, IsOutage(err))
+}
+
+// TestOutageInMidBatch: what was delivered before it is not done again.
+func TestOutageInMidBatch(t *testing.T) {
+	s := newSite(t, "", "")
+	far := newFarEagle(s)
+	dir, batch := s.arrive(map[string]string{"a.zip": zipOf("a.txt", "alpha"), "b.zip": zipOf("b.txt", "beta")})
+	delivered := make(chan struct{})
+	s.onBeat = func(c Checkpoint) {
+		if len(c.Delivered) == 1 {
+			close(delivered)
+		}
+	}
+	s.eagle.Extractor = inProcess(func(ctx context.Context, request archive.Request) (archive.Report, error) {
+		if strings.HasSuffix(request.Name, "b.zip") {
+			<-delivered
+			assert.NoError(t, far.gateway.Kill())
+		}
+		return archive.Extract(ctx, request)
+	})
+	err := s.extractFails(dir, batch)
+	requireReason(t, err, "store_unreachable", true)
+	kept := DeliveredBefore(err)
+	require.Len(t, kept, 1)
+	require.Equal(t, batch.Archives[0].ID, kept[0].ID)
+	require.NoError(t, far.gateway.Restart(t.Context()))
+	rest := batch.Without(kept)
+	assert.Equal(t, batch.Archives[1:], rest.Archives)
+	s.onBeat, s.eagle.Extractor = nil, inProcess(archive.Extract)
+	all := Deliveries{Archives: append(kept, s.extract(ownRun, dir, rest).Archives...)}
+	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, all)))
+	s.requireTidy()
+}
+
+// TestRoomForABundle: tiger leaves its disk some room, waits for it, and says what it will never have room for.
+func TestRoomForABundle(t *testing.T) {
+	s := newSite(t, "", "")
+	disk, free, err := s.tiger.Warehouse.Space()
+	require.NoError(t, err)
+	require.NoError(t, s.tiger.roomFor(1, 1))
+	require.NoError(t, s.tiger.roomFor(1, 0))
+	require.ErrorIs(t, s.tiger.roomFor(1, free+1<<30), syscall.ENOSPC)
+	require.ErrorIs(t, s.tiger.roomFor(free, 0), syscall.ENOSPC, "the default leaves room for the catalog")
+	require.ErrorIs(t, s.tiger.roomFor(disk+1, 0), warehouse.ErrDamaged)
 }
 
 // TestArchiveOutsideOfTheZipWarehouse cannot be had by an eagle that sees no more; it is told where to put it.

@@ -1,6 +1,9 @@
 package activities
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ExtractionInput asks for a page of batches for a decompression.
 type ExtractionInput struct {
@@ -45,6 +48,13 @@ func (b Batch) Singles() []Batch {
 		singles[i] = Batch{Archives: []ArchiveRef{a}}
 	}
 	return singles
+}
+
+// Without returns the archives of b that have no delivery yet.
+func (b Batch) Without(delivered []Delivery) Batch {
+	return Batch{Archives: slices.DeleteFunc(slices.Clone(b.Archives), func(a ArchiveRef) bool {
+		return slices.ContainsFunc(delivered, func(d Delivery) bool { return d.ID == a.ID })
+	})}
 }
 
 // ArchiveRef names an archive in the zip directory.

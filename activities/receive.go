@@ -169,11 +169,25 @@ func (t *Tiger) bearable(report archive.Report) error {
 		return fmt.Errorf("%w: it counts its files wrong, or has more than tiger's extract.limits allow (tree_entries %d); eagle's must not be higher",
 			warehouse.ErrDamaged, limits.TreeEntries)
 	}
-	free, err := t.Warehouse.FreeBytes()
-	if err == nil && free-size < limits.FreeSpace {
-		err = fmt.Errorf("%d bytes to unpack, %d free: %w", size, free, syscall.ENOSPC)
+	return t.roomFor(size, limits.FreeSpace)
+}
+
+// roomFor waits where there is no room now, and refuses what there will never be room for. floor is what must stay free; 0: the engine's own,
+// for the catalog lies on the same disk.
+func (t *Tiger) roomFor(bytes, floor int64) error {
+	disk, free, err := t.Warehouse.Space()
+	if floor == 0 {
+		floor = archive.DefaultFreeSpace(disk)
 	}
-	return err
+	switch {
+	case err != nil:
+		return err
+	case bytes > disk:
+		return fmt.Errorf("%w: %d bytes to unpack, and tiger's disk has %d in all", warehouse.ErrDamaged, bytes, disk)
+	case bytes > free-floor:
+		return fmt.Errorf("%d bytes to unpack, %d free: %w", bytes, free, syscall.ENOSPC)
+	}
+	return nil
 }
 
 func (t *Tiger) unpackFiles(ctx context.Context, reader *bundle.Reader, got receipt, progress func(int64)) error {

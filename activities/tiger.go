@@ -99,8 +99,12 @@ func (t *Tiger) beginRun(ctx context.Context, run string) (leftovers int, err er
 	if err := t.Catalog.SaveRun(ctx, catalog.RunRow{ID: run, Kind: catalog.KindCollect, Start: time.Now()}); err != nil {
 		return 0, err
 	}
-	if leftovers, err = t.sweepStage(ctx); err != nil || leftovers == 0 {
-		return leftovers, err
+	leftovers, err = t.sweepStage(ctx)
+	if err != nil { // the run is worth more than the room
+		activity.GetLogger(ctx).Warn("the janitor cannot remove what no attempt can own", "error", err)
+	}
+	if leftovers == 0 {
+		return 0, nil
 	}
 	return leftovers, t.Catalog.AddLeftovers(ctx, run, leftovers)
 }

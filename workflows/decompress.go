@@ -126,29 +126,36 @@ func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
 func (d *decompression) extract(ctx workflow.Context, batch activities.Batch) []activities.Delivery {
 	var wait gatewayWait
 	defer func() { d.endWait(&wait) }()
+	var delivered []activities.Delivery // before an outage
 	for {
 		done, err := d.tryToExtract(ctx, batch)
 		switch {
 		case err == nil:
 			d.gotThrough(ctx, &wait)
-			return done
+			return append(delivered, done...)
 		case ctx.Err() != nil:
-			return nil
+			return delivered
 		case activities.IsOutage(err) && d.timeLeft(ctx) > lastChance:
+			kept := activities.DeliveredBefore(err)
+			delivered, batch = append(delivered, kept...), batch.Without(kept)
 			if d.waitForGateway(ctx, &wait, err) != nil {
-				return nil
+				return delivered
 			}
 			continue
 		case len(batch.Archives) == 1 || activities.IsDeadline(err) || activities.IsOutage(err):
-			return activities.Undelivered(batch, err, workflow.Now(ctx))
+			return append(delivered, activities.Undelivered(batch, err, workflow.Now(ctx))...)
 		}
 		d.endWait(&wait)
-		var deliveries []activities.Delivery
-		for _, single := range batch.Singles() {
-			deliveries = append(deliveries, d.extract(ctx, single)...)
-		}
-		return deliveries
+		return append(delivered, d.extractSingly(ctx, batch)...)
 	}
+}
+
+func (d *decompression) extractSingly(ctx workflow.Context, batch activities.Batch) []activities.Delivery {
+	var deliveries []activities.Delivery
+	for _, single := range batch.Singles() {
+		deliveries = append(deliveries, d.extract(ctx, single)...)
+	}
+	return deliveries
 }
 
 func (d *decompression) tryToExtract(ctx workflow.Context, batch activities.Batch) ([]activities.Delivery, error) {

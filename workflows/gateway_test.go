@@ -79,6 +79,38 @@ func TestGatewayAwayUntilTheDeadline(t *testing.T) {
 	assert.InDelta(t, 48*time.Hour, result.End.Sub(result.Start), float64(10*time.Minute))
 }
 
+// TestWhatWasDeliveredBeforeAnOutageIsKept: only the rest is asked for when it is over, and at the deadline it is sealed all the same.
+func TestWhatWasDeliveredBeforeAnOutageIsKept(t *testing.T) {
+	for name, back := range map[string]time.Duration{"back": time.Hour, "never back": 1000 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			w := withArchives(t, 3)
+			start := w.env.Now()
+			on(w, func(_ activity.Info, in activities.ExtractInput) error {
+				if w.env.Now().Sub(start) >= back {
+					return nil
+				}
+				var kept []activities.Delivery
+				if has(in, 2) {
+					kept = []activities.Delivery{{ID: 2, Dir: "extract/x/2"}}
+				}
+				return slowly(30*time.Second, temporal.NewNonRetryableApplicationError("away", activities.StoreUnreachable, nil, activities.Deliveries{Archives: kept}))
+			})
+			w.execute(decompressionID, DecompressWorkflow, w.decompressInput())
+			result := resultOf[DecompressResult](w)
+			assert.Equal(t, 3, result.Total)
+			assert.Empty(t, w.sealed[2])
+			for _, in := range inputs[activities.ExtractInput](w)[1:] {
+				assert.False(t, has(in, 2), "it is not done again")
+			}
+			if name == "back" {
+				assert.Equal(t, activities.Success, result.Result)
+			} else {
+				assert.Equal(t, []string{"store_unreachable", "store_unreachable"}, []string{w.sealed[1], w.sealed[3]})
+			}
+		})
+	}
+}
+
 // TestArchiveInTroubleDuringAnOutage: what brings eagle down is still found when the gateway is back, and the turn to try is passed on.
 func TestArchiveInTroubleDuringAnOutage(t *testing.T) {
 	w := withArchives(t, 6)

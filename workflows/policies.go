@@ -22,7 +22,7 @@ const (
 	heartbeat = 30 * time.Second
 	// transferFloor and extractFloor are the bytes per second that the slowest acceptable transfer and extraction make.
 	transferFloor = 64 << 10
-	extractFloor  = 1 << 20
+	extractFloor  = 256 << 10
 	// sealFloor is the same for what tiger writes, many small files, say; mostSealed is what it writes at that rate in dutyTime.
 	sealFloor  = 8 << 20
 	mostSealed = sealFloor * int64(dutyTime/time.Second)

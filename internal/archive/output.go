@@ -116,10 +116,15 @@ func (o *output) free(floor int64) (int64, error) {
 		return 0, err
 	}
 	if floor == 0 {
-		const tenth = 10
-		floor = min(defaultFreeSpace, int64(stat.Blocks)*stat.Bsize/tenth)
+		floor = DefaultFreeSpace(int64(stat.Blocks) * stat.Bsize)
 	}
 	return int64(stat.Bavail)*stat.Bsize - floor, nil
+}
+
+// DefaultFreeSpace is the default of Limits.FreeSpace on a file system of that many bytes.
+func DefaultFreeSpace(size int64) int64 {
+	const tenth = 10
+	return min(defaultFreeSpace, size/tenth)
 }
 
 // newFile is a file at a claimed path, being written. It is a bare descriptor: an os.File costs system calls of its own.

@@ -22,6 +22,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,6 +104,8 @@ func (o *Options) Check() error {
 		return errors.New("no warehouse is named")
 	case o.State == "":
 		return errors.New("no directory for the gateway's state is named")
+	case strings.Contains(o.State, ","):
+		return fmt.Errorf("state directory %s: versitygw takes a comma for the end of a name: choose a path without one", o.State)
 	case len(o.EagleKeys) == 0:
 		return errors.New("no eagle's key is named, so nobody could use the gateway")
 	case (o.Cert == "") != (o.Key == ""):

@@ -95,6 +95,12 @@ func (f *failure) Error() string {
 	return text.String()
 }
 
+// IsAnswer tells whether an error of this package is what the endpoint answered, and not one of the way there.
+func IsAnswer(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.code != ""
+}
+
 // Unwrap gives the sentinel alone: what the network says below it may pass for the end of a context.
 func (f *failure) Unwrap() error { return f.kind }
 

@@ -130,13 +130,13 @@ func OpenStage(dir string) (*Stage, error) {
 // Close releases the directory. Nothing may be under way.
 func (s *Stage) Close() error { return s.stage.Close() }
 
-// FreeBytes is the space that is left for unprivileged users on the warehouse's file system.
-func (w *Warehouse) FreeBytes() (int64, error) {
+// Space is the size of the warehouse's file system, and what of it is left for unprivileged users, in bytes.
+func (w *Warehouse) Space() (size, free int64, err error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(w.StageDir(), &stat); err != nil {
-		return 0, &os.PathError{Op: "statfs", Path: w.StageDir(), Err: err}
+		return 0, 0, &os.PathError{Op: "statfs", Path: w.StageDir(), Err: err}
 	}
-	return int64(stat.Bavail) * stat.Bsize, nil
+	return int64(stat.Blocks) * stat.Bsize, int64(stat.Bavail) * stat.Bsize, nil
 }
 
 // Tree is a directory that files are published into. It is safe for concurrent use.

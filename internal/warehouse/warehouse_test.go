@@ -91,9 +91,10 @@ func TestOpenCreatesTheDirectories(t *testing.T) {
 	again, err := Open(w.root)
 	require.NoError(t, err)
 	require.NoError(t, again.Close())
-	free, err := w.FreeBytes()
+	size, free, err := w.Space()
 	require.NoError(t, err)
 	assert.Positive(t, free)
+	assert.GreaterOrEqual(t, size, free)
 }
 
 func TestOpenTakesARelativeRoot(t *testing.T) {
