@@ -84,7 +84,7 @@ fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata
 bench-extract: build ## measure worker extract beside unzip, 7zz, bsdtar, unar and tar; CASES=zip,7z: only these; ROUNDS=5
 	go run ./internal/extractbench/cmd/extractbench --rounds $(ROUNDS) $(if $(CASES),--cases $(CASES)) $(if $(OUTPUT),-o $(OUTPUT))
 
-bench-transfer: gateway ## measure what eagle delivers to tiger beside rclone over S3 and SFTP, and tar | zstd | ssh; CASES=files,tiny: only these; MEMORY=1: memory instead; DIR=/mnt: on this disk
+bench-transfer: gateway ## measure what eagle delivers to tiger beside rclone over S3 and SFTP, and tar | zstd | ssh; CASES=files,tiny: only these; MEMORY=1: memory instead; DIR=/mnt: on that disk
 	go run ./internal/transferbench/cmd/transferbench --rounds $(ROUNDS) $(if $(CASES),--cases $(CASES)) $(if $(MEMORY),--memory) $(if $(DIR),--dir $(DIR)) $(if $(OUTPUT),-o $(OUTPUT))
 
 lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt $(TOOLS)/workflowcheck ## go vet, staticcheck, gofumpt, workflowcheck

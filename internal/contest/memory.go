@@ -5,6 +5,8 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ResetPeak gives memory back and has Peak forget what was before (proc_pid_clear_refs(5)). Where that is not allowed, Peak
@@ -28,4 +30,11 @@ func PeakOf(pid int) (bytes int64) {
 		_, _ = fmt.Sscan(rest, &bytes)
 	}
 	return bytes << 10
+}
+
+// IsMemory says whether a directory lies in memory (tmpfs(5)) and has room for so many bytes.
+func IsMemory(dir string, room int64) bool {
+	var fs unix.Statfs_t
+	err := unix.Statfs(dir, &fs)
+	return err == nil && fs.Type == unix.TMPFS_MAGIC && int64(fs.Bavail)*fs.Bsize >= room
 }

@@ -3,7 +3,7 @@ package extractbench
 import (
 	"os"
 
-	"golang.org/x/sys/unix"
+	"talon/internal/contest"
 )
 
 // room is what the archives and files of the largest case take, with some to spare, in bytes.
@@ -13,7 +13,7 @@ const room = 1 << 30
 func (b *bench) makeWorkDir() (string, error) {
 	const name = "talon-bench-extract-"
 	for _, parent := range []string{"/dev/shm", os.TempDir()} {
-		if isRoomy(parent) {
+		if contest.IsMemory(parent, room) {
 			if dir, err := os.MkdirTemp(parent, name); err == nil {
 				return dir, nil
 			}
@@ -21,11 +21,4 @@ func (b *bench) makeWorkDir() (string, error) {
 	}
 	b.say("warning: neither /dev/shm nor %s is a tmpfs with %d MB to spare: the disk is measured, too", os.TempDir(), room>>20)
 	return os.MkdirTemp("", name)
-}
-
-// isRoomy says whether a directory lies in memory and has room.
-func isRoomy(dir string) bool {
-	var fs unix.Statfs_t
-	err := unix.Statfs(dir, &fs)
-	return err == nil && fs.Type == unix.TMPFS_MAGIC && int64(fs.Bavail)*fs.Bsize >= room
 }

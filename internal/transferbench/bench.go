@@ -30,18 +30,22 @@ type Options struct {
 	Rounds     int           // how often each contender runs, at least 1
 	Budget     time.Duration // a contender that would take longer for all rounds of a case runs in fewer
 	Scale      Scale
-	Memory     bool      // measure the memory of Talon's processes instead
-	Dir        string    // where a directory for all files is made; "": where temporary files go. What disk this is counts
-	Versitygw  string    // path of the program
-	Profiles   string    // directory for profiles of Talon's processes, of the last run of each; "": none
-	Fetch      bool      // have apt download programs that are neither on the PATH nor in the cache
-	Log        io.Writer // hears of what takes time
+	Memory     bool // measure the memory of Talon's processes instead
+	// Dir is where a directory for tiger's files is made; "": where temporary files go. What disk this is counts.
+	Dir string
+	// EagleDir is the same for the files of the other host; "": in memory, if there is room, for two hosts do not share a disk, else Dir.
+	EagleDir  string
+	Versitygw string    // path of the program
+	Profiles  string    // directory for profiles of Talon's processes, of the last run of each; "": none
+	Fetch     bool      // have apt download programs that are neither on the PATH nor in the cache
+	Log       io.Writer // hears of what takes time
 }
 
 // bench is one call of Run.
 type bench struct {
 	opts       Options
-	dir        string // for all files
+	dir        string // for tiger's files
+	far        string // for those of the other host
 	versitygw  string
 	programs   contest.Programs
 	contenders []contender
@@ -74,11 +78,8 @@ func Run(ctx context.Context, opts Options) (result Result, err error) {
 	if b.versitygw, err = filepath.Abs(opts.Versitygw); err != nil {
 		return result, err
 	}
-	if b.dir, err = os.MkdirTemp(opts.Dir, "talon-bench-transfer-"); err != nil {
-		return result, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if b.dir, err = filepath.Abs(b.dir); err != nil {
+	defer func() { err = errors.Join(err, b.removeDirs()) }()
+	if err := b.makeDirs(); err != nil {
 		return result, err
 	}
 	if opts.Memory {
@@ -95,6 +96,42 @@ func Run(ctx context.Context, opts Options) (result Result, err error) {
 		result.Cases = append(result.Cases, m.result())
 	}
 	return result, nil
+}
+
+// eagleRoom is what the largest case takes on the eagle's host, with some to spare, in bytes.
+const eagleRoom = 6 << 30
+
+// makeDirs makes the directories of the two hosts.
+func (b *bench) makeDirs() (err error) {
+	const name = "talon-bench-transfer-"
+	if b.dir, err = os.MkdirTemp(b.opts.Dir, name); err != nil {
+		return err
+	}
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return err
+	}
+	far := b.opts.EagleDir
+	if far == "" && !b.opts.Memory && contest.IsMemory("/dev/shm", eagleRoom) {
+		far = "/dev/shm"
+	}
+	if far == "" {
+		far = b.opts.Dir
+	}
+	if b.far, err = os.MkdirTemp(far, name); err != nil {
+		return err
+	}
+	b.far, err = filepath.Abs(b.far)
+	return err
+}
+
+func (b *bench) removeDirs() error {
+	var errs []error
+	for _, dir := range []string{b.dir, b.far} {
+		if dir != "" {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.opts.Log, format+"\n", args...) }
@@ -120,7 +157,7 @@ var limits = archive.Limits{ArchiveEntries: 1_000_000, TreeEntries: 1_000_000, F
 
 // measure times all contenders in turn. In their first round they show that they do the work.
 func (b *bench) measure(ctx context.Context, m *measurement) (err error) {
-	dir := filepath.Join(b.dir, m.name)
+	dir := filepath.Join(b.far, m.name)
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	b.say("%s: making the files", m.name)
 	if m.corpus, err = makeCorpus(ctx, dir, m.benchCase, b.opts.Scale, limits); err != nil {
@@ -171,14 +208,14 @@ func (b *bench) measureOnce(ctx context.Context, m *measurement, c contender, ro
 
 // time runs a contender once. If check is set, what has arrived is compared with what it should be.
 func (b *bench) time(ctx context.Context, m *measurement, c contender, check bool) (s contest.Sample, err error) {
-	dir := filepath.Join(b.dir, "run")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, far := filepath.Join(b.dir, "run"), filepath.Join(b.far, "run")
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(far, 0o755)); err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir), os.RemoveAll(far)) }()
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it took more than %s", patience))
 	defer cancel()
-	t, err := b.open(ctx, m, c, dir)
+	t, err := b.open(ctx, m, c, dir, far)
 	if err != nil {
 		return s, err
 	}

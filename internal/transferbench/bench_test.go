@@ -39,7 +39,7 @@ func options(t *testing.T) Options {
 	t.Helper()
 	program, err := versitygw()
 	require.NoError(t, err)
-	return Options{Rounds: 1, Budget: time.Minute, Scale: small, Versitygw: program, Dir: t.TempDir(), Log: t.Output()}
+	return Options{Rounds: 1, Budget: time.Minute, Scale: small, Versitygw: program, Dir: t.TempDir(), EagleDir: t.TempDir(), Log: t.Output()}
 }
 
 // measure also finds that nothing is left behind.
@@ -47,9 +47,11 @@ func measure(t *testing.T, opts Options) Result {
 	t.Helper()
 	result, err := Run(t.Context(), opts)
 	require.NoError(t, err)
-	left, err := os.ReadDir(opts.Dir)
-	require.NoError(t, err)
-	assert.Empty(t, left)
+	for _, dir := range []string{opts.Dir, opts.EagleDir} {
+		left, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
 	assert.False(t, slices.ContainsFunc(contest.Processes(), func(p contest.Process) bool { return p.Parent == os.Getpid() }), "a process is left")
 	return result
 }
@@ -115,7 +117,7 @@ func TestEveryContender(t *testing.T) {
 // TestWorkNotDone: who does not bring the right files is not measured, and if it is Talon, all is said to be in vain.
 func TestWorkNotDone(t *testing.T) {
 	opts := options(t)
-	b := &bench{opts: opts, dir: opts.Dir, versitygw: opts.Versitygw}
+	b := &bench{opts: opts, dir: opts.Dir, far: opts.EagleDir, versitygw: opts.Versitygw}
 	b.findPrograms(t.Context())
 	nothing := func(context.Context, *bench, *peerRun) error { return nil }
 	all := []contender{
@@ -150,7 +152,7 @@ func TestBudget(t *testing.T) {
 	opts.Rounds = 3
 	for budget, runs := range map[time.Duration]int{time.Nanosecond: 1, time.Hour: 3} {
 		opts.Budget = budget
-		b := &bench{opts: opts, dir: opts.Dir}
+		b := &bench{opts: opts, dir: opts.Dir, far: opts.EagleDir}
 		b.findPrograms(t.Context())
 		nothing := func(context.Context, *bench, *peerRun) error { return nil }
 		m := &measurement{benchCase: cases[1], samples: map[string][]contest.Sample{}, dropped: map[string]string{}, contenders: []contender{

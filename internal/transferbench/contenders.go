@@ -54,10 +54,10 @@ type transfer interface {
 	close() error
 }
 
-// open prepares a contender, with an empty directory for all that it makes.
-func (b *bench) open(ctx context.Context, m *measurement, c contender, dir string) (transfer, error) {
+// open prepares a contender, with an empty directory for all that it makes, and another one for that on the other host.
+func (b *bench) open(ctx context.Context, m *measurement, c contender, dir, far string) (transfer, error) {
 	if c.talon != nil {
-		return b.openSite(ctx, m, c, dir)
+		return b.openSite(ctx, m, c, dir, far)
 	}
 	return b.openPeer(ctx, m, c, dir)
 }

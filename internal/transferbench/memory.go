@@ -61,9 +61,9 @@ func (b *bench) makeWork(dir string, generate func(sources string) error) (corpu
 	return makeCorpus(context.Background(), dir, c, b.opts.Scale, limits)
 }
 
-// Of a large member there are two copies, and four of its packed form, which has an eighth of its size. spareBytes stay free.
+// Of a large member there are two copies, and five of its packed form, which has an eighth of its size. spareBytes stay free.
 const (
-	memberCopies = 2.5
+	memberCopies = 2.75
 	spareBytes   = 4 << 30
 )
 
@@ -133,7 +133,8 @@ func (b *bench) measureWork(ctx context.Context, c memoryCase, result *MemoryRes
 	}
 	result.Archives, result.ArchiveBytes = m.corpus.count, m.corpus.bytes
 	result.Files, result.Bytes = len(m.corpus.tree.Files), m.corpus.tree.Bytes
-	opened, err := b.openSite(ctx, m, contender{name: "memory", talon: &talonWay{extracts: true}}, filepath.Join(dir, "run"))
+	run := filepath.Join(dir, "run")
+	opened, err := b.openSite(ctx, m, contender{name: "memory", talon: &talonWay{extracts: true}}, run, run)
 	if err != nil {
 		return err
 	}

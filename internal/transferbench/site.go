@@ -24,7 +24,7 @@ type talonWay struct {
 // site is Talon's two hosts, at work on one case.
 type site struct {
 	way                 talonWay
-	dir                 string // all of it is below
+	dir, far            string // all of it is below one of them: far has what is the eagle's
 	corpus              *corpus
 	versitygw           string // program
 	configuration       string // file
@@ -46,9 +46,9 @@ eagle: {data: "s3://stage?endpoint=%[2]s", key: {file: %[3]q}, ca: %[4]q, scratc
 `
 
 // openSite starts Talon with archives in tiger's zip warehouse and their extraction planned.
-func (b *bench) openSite(ctx context.Context, m *measurement, c contender, dir string) (_ transfer, err error) {
+func (b *bench) openSite(ctx context.Context, m *measurement, c contender, dir, far string) (_ transfer, err error) {
 	s := &site{
-		way: *c.talon, dir: dir, corpus: &m.corpus, profiles: b.opts.Profiles, contender: m.name + "-" + c.name, versitygw: b.versitygw,
+		way: *c.talon, dir: dir, far: far, corpus: &m.corpus, profiles: b.opts.Profiles, contender: m.name + "-" + c.name, versitygw: b.versitygw,
 		unzipDir: filepath.Join(dir, "warehouse", "unzip"), zipDir: filepath.Join(dir, "warehouse", "zip", "inbox"),
 		configuration: filepath.Join(dir, "talon.yaml"),
 	}
@@ -64,7 +64,7 @@ func (b *bench) openSite(ctx context.Context, m *measurement, c contender, dir s
 	if err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf(settings, filepath.Join(dir, "warehouse"), endpoint, s.keyFile(), files.CA, filepath.Join(dir, "scratch"))
+	text := fmt.Sprintf(settings, filepath.Join(dir, "warehouse"), endpoint, s.keyFile(), files.CA, filepath.Join(far, "scratch"))
 	if err := os.WriteFile(s.configuration, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -91,19 +91,8 @@ func (s *site) start(ctx context.Context, role string, setup, reply any) (*child
 
 func (s *site) keyFile() string { return filepath.Join(s.dir, "eagle.key") }
 
-// placeArchives gives tiger's zip warehouse the archives under further names, which costs nothing.
-func (s *site) placeArchives() error {
-	if err := os.MkdirAll(s.zipDir, 0o750); err != nil {
-		return err
-	}
-	archives, err := os.ReadDir(s.corpus.archives)
-	for _, archive := range archives {
-		if err := os.Link(filepath.Join(s.corpus.archives, archive.Name()), filepath.Join(s.zipDir, archive.Name())); err != nil {
-			return err
-		}
-	}
-	return err
-}
+// placeArchives gives tiger's zip warehouse the archives.
+func (s *site) placeArchives() error { return os.CopyFS(s.zipDir, os.DirFS(s.corpus.archives)) }
 
 // openGateway starts the gateway, or only invents one if there is no use for it.
 func (s *site) openGateway(ctx context.Context) (endpoint string, files pki.Files, err error) {
@@ -136,7 +125,10 @@ func certificates(dir, name string) (pki.Files, error) {
 func (s *site) openEagle(ctx context.Context) (err error) {
 	setup := EagleSetup{Config: s.configuration, Shared: s.way.shared}
 	if !s.way.extracts {
-		setup.Trees, setup.Reports = filepath.Join(s.dir, "trees"), s.corpus.reports
+		setup.Trees, setup.Reports = filepath.Join(s.far, "trees"), s.corpus.reports
+		if s.way.shared {
+			setup.Trees = filepath.Join(s.dir, "trees")
+		}
 		if err := os.CopyFS(setup.Trees, os.DirFS(s.corpus.trees)); err != nil {
 			return err
 		}
