@@ -201,6 +201,11 @@ func answersGetLost(t *testing.T, s *site) {
 		assert.Equal(t, SealResult{Succeeded: 2, Failed: 1, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, in))
 		assert.Equal(t, map[string]string{"a/a.txt": "alpha", "b/b.txt": "beta"}, s.unzip())
 		assert.Len(t, s.report(ownRun).Layers, 3, "the account is not rewritten")
+		for _, delivery := range in.Deliveries {
+			if delivery.Bundle != "" {
+				assert.NoFileExists(t, s.goods(delivery, ""), "what is sealed takes no room")
+			}
+		}
 	}
 	s.requireTidy()
 }
