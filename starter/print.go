@@ -50,12 +50,18 @@ func (a *app) print(r runResult, output string) error {
 }
 
 func printJSON(w io.Writer, r runResult) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
 	if r.own() {
-		return encoder.Encode(r.Decompress)
+		return writeJSON(w, r.Decompress)
 	}
-	return encoder.Encode(r)
+	return writeJSON(w, r)
+}
+
+// writeJSON writes one document, for people to read as well.
+func writeJSON(w io.Writer, document any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
 }
 
 // printCSV writes one row per server, warning, file, refused or failed file, and archive.
@@ -108,6 +114,16 @@ func printTables(w io.Writer, r runResult) {
 
 // newTable begins a table whose last column holds reasons, with sizes in the column bytes (from 1).
 func newTable(w io.Writer, title string, bytes int, header table.Row) table.Writer {
+	t := plainTable(w, title, header)
+	t.SetColumnConfigs([]table.ColumnConfig{
+		{Number: bytes, Align: text.AlignRight, AlignFooter: text.AlignRight},
+		{Number: len(header), WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft},
+	})
+	return t
+}
+
+// plainTable begins a table without settings for its columns.
+func plainTable(w io.Writer, title string, header table.Row) table.Writer {
 	text.OverrideRuneWidthEastAsianWidth(false) // in a Chinese locale, too, terminals draw "…" and its like one column wide
 	t := table.NewWriter()
 	t.SetOutputMirror(w)
@@ -117,10 +133,6 @@ func newTable(w io.Writer, title string, bytes int, header table.Row) table.Writ
 	t.Style().Format.Footer = text.FormatDefault
 	t.SetTitle(title)
 	t.AppendHeader(header)
-	t.SetColumnConfigs([]table.ColumnConfig{
-		{Number: bytes, Align: text.AlignRight, AlignFooter: text.AlignRight},
-		{Number: len(header), WidthMax: reasonWidth, WidthMaxEnforcer: text.WrapSoft},
-	})
 	return t
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -24,10 +23,7 @@ func printProbes(w io.Writer, probes []activities.ServerProbe, output string) er
 		for _, probe := range probes {
 			result.Servers[probe.Server] = probe
 		}
-		encoder := json.NewEncoder(w)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(result)
+		return writeJSON(w, result)
 	}
 	printProbeTable(w, probes)
 	for _, probe := range probes {

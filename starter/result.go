@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/temporal"
 
 	"talon/activities"
 	"talon/internal/commandline"
 	"talon/workflows"
 )
-
-// pageWait bounds one page of a report: a tiger worker must be there to read it.
-const pageWait = 2 * time.Minute
 
 func (a *app) resultCommand() *cobra.Command {
 	var output string
@@ -108,24 +103,12 @@ func readReport(ctx context.Context, c client.Client, run string, add func(activ
 
 func readPage(ctx context.Context, c client.Client, in activities.ReportInput) (activities.ReportPage, error) {
 	var page activities.ReportPage
-	handle, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflows.ReportID(in.Run, newKey(time.Now())), TaskQueue: activities.TigerQueue, WorkflowExecutionTimeout: pageWait,
-		StaticSummary: "page of the report of " + in.Run,
-	}, workflows.ReportWorkflow, in)
-	if err == nil {
-		err = handle.Get(ctx, &page)
+	err := ask(ctx, c, question{
+		id: workflows.ReportID(in.Run, newKey(time.Now())), summary: "page of the report of " + in.Run,
+		details: "Asked by `starter result`.", what: "read the report of " + in.Run, workflow: workflows.ReportWorkflow, input: in,
+	}, &page)
+	if r, ok := errors.AsType[*refusal](err); ok && r.kind == activities.UnknownRun {
+		return page, fmt.Errorf("%s; a run is called by its workflow ID, as the Web UI shows it", r.message)
 	}
-	var timeout *temporal.TimeoutError
-	var application *temporal.ApplicationError
-	switch {
-	case errors.As(err, &timeout):
-		return page, fmt.Errorf("no tiger worker answered within %s: the report is read from its catalog; start one with worker --role tiger", pageWait)
-	case errors.As(err, &application) && application.Type() == activities.UnknownRun:
-		return page, fmt.Errorf("%s; a run is called by its workflow ID, as the Web UI shows it", strings.TrimSpace(application.Message()))
-	case errors.As(err, &application):
-		return page, fmt.Errorf("read the report of %s: %s", in.Run, application.Message())
-	case err != nil:
-		return page, fmt.Errorf("read the report of %s: %w", in.Run, err)
-	}
-	return page, nil
+	return page, err
 }

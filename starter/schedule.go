@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -262,9 +261,7 @@ func viewOf(d *client.ScheduleDescription) scheduleView {
 
 func (a *app) printSchedule(v scheduleView, output string) error {
 	if output == outputJSON {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(v)
+		return writeJSON(a.stdout, v)
 	}
 	state := "active"
 	if v.Paused {
