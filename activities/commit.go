@@ -23,7 +23,7 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 	if err != nil {
 		return CommitResult{}, err
 	}
-	if err := t.meet(ctx, in.Run, in.Server); err != nil {
+	if err := t.meet(ctx, visit(in.Run, in.Try), in.Server); err != nil {
 		return CommitResult{}, Classify(err)
 	}
 	var result CommitResult

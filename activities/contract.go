@@ -80,6 +80,7 @@ type ListInput struct {
 	Server    string `json:"server"`
 	After     int64  `json:"after,omitempty"`
 	PageFiles int    `json:"page_files"`
+	Try       int    `json:"try,omitempty"` // see visit
 }
 
 // FilePage is a page of files to download.
@@ -107,6 +108,7 @@ type DownloadInput struct {
 	Run    string `json:"run"`
 	Server string `json:"server"`
 	FileRef
+	Try int `json:"try,omitempty"` // see visit
 }
 
 // Download is a staged file, not yet synced and not visible.
@@ -157,6 +159,7 @@ type CommitInput struct {
 	Decompression string        `json:"decompression"` // ID of the workflow that will extract this page's archives
 	Files         []FileOutcome `json:"files,omitempty"`
 	Close         *ServerEnd    `json:"close,omitempty"`
+	Try           int           `json:"try,omitempty"` // see visit
 }
 
 // ServerEnd closes a server's books. Files still pending get the state failed with Reason.
@@ -185,6 +188,7 @@ type ServerResult struct {
 	Books          Books     `json:"books"`
 	Archives       int       `json:"archives,omitempty"`       // sent to eagle
 	Decompressions int       `json:"decompressions,omitempty"` // decompress workflows started
+	Try            int       `json:"try,omitempty"`            // how often an operator had it tried again
 	Warnings       []string  `json:"warnings,omitempty"`       // what is well, but should be looked at
 	Start          time.Time `json:"start"`
 	End            time.Time `json:"end"`

@@ -27,7 +27,7 @@ func (t *Tiger) DownloadFile(ctx context.Context, in DownloadInput) (Download, e
 	if err != nil {
 		return Download{}, Classify(err)
 	}
-	if err := t.meet(ctx, in.Run, in.Server); err != nil {
+	if err := t.meet(ctx, visit(in.Run, in.Try), in.Server); err != nil {
 		return Download{}, Classify(err)
 	}
 	beat := startProgress(ctx, lastCheckpoint(ctx))

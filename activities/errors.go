@@ -134,6 +134,7 @@ const (
 	ReasonBusy       = "busy"        // another run is at work on the server
 	ReasonRunning    = "running"     // still at work when the run's deadline came
 	ReasonNotStarted = "not_started" // the deadline came first
+	ReasonSkipped    = "skipped"     // by order of an operator
 	ReasonCancelled  = "cancelled"
 	ReasonTimeout    = "timeout"
 	ReasonIncomplete = "incomplete" // the server was worked through, some files are missing

@@ -178,10 +178,10 @@ func TestReasonCodes(t *testing.T) {
 		assert.Equal(t, []string{want, "a sentence"}, []string{reason, detail})
 	}
 	assert.Equal(t, []string{
-		"busy", "running", "not_started", "cancelled", "timeout", "incomplete", "internal_error", "staged_lost", "file_changed", "no_eagle",
+		"busy", "running", "not_started", "cancelled", "timeout", "incomplete", "internal_error", "staged_lost", "file_changed", "no_eagle", "skipped",
 	}, []string{
 		ReasonBusy, ReasonRunning, ReasonNotStarted, ReasonCancelled, ReasonTimeout, ReasonIncomplete, ReasonInternal, ReasonStagedLost,
-		ReasonChanged, ReasonNoEagle,
+		ReasonChanged, ReasonNoEagle, ReasonSkipped,
 	})
 }
 

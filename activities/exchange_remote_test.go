@@ -63,7 +63,7 @@ func TestOutagesOfTheGateway(t *testing.T) {
 			assert.ErrorContains(t, err, far.gateway.URL())
 			assert.NotContains(t, err.Error(), "of-no-use-elsewhere")
 			outage.end(t, far)
-			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
+			assertSealed(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
 			s.requireTidy()
 		})
 	}
@@ -110,7 +110,7 @@ func TestOutageInMidBatch(t *testing.T) {
 	assert.Equal(t, batch.Archives[1:], rest.Archives)
 	s.onBeat, s.eagle.Extractor = nil, inProcess(archive.Extract)
 	all := Deliveries{Archives: append(kept, s.extract(ownRun, dir, rest).Archives...)}
-	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, all)))
+	assertSealed(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, all)))
 	s.requireTidy()
 }
 
@@ -131,7 +131,7 @@ func TestArchiveOutsideOfTheZipWarehouse(t *testing.T) {
 	s := newSite(t, "", "")
 	newFarEagle(s)
 	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
-	assert.Equal(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
+	assertSealed(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
 	row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
 	require.NoError(t, err)
 	assert.Equal(t, "out_of_reach", row.Reason)
@@ -144,7 +144,7 @@ func TestNamesThatNoObjectHas(t *testing.T) {
 	newFarEagle(s)
 	long := strings.Repeat("directory/", 120) + "a.zip"
 	dir, batch := s.arrive(map[string]string{"line\nbreak.zip": zipOf("a.txt", "alpha"), long: zipOf("b.txt", "beta"), "good.zip": zipOf("c.txt", "gamma")})
-	assert.Equal(t, SealResult{Succeeded: 1, Failed: 2, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
+	assertSealed(t, SealResult{Succeeded: 1, Failed: 2, Files: 1, Bytes: 5}, s.decompress(ownRun, dir, batch))
 	for _, a := range batch.Archives {
 		if a.Path != "good.zip" {
 			_, reason := s.outcome(a.ID)
@@ -200,7 +200,7 @@ func TestHostileBundles(t *testing.T) {
 				report.Bytes += f.Size
 			}
 			in := SealInput{Decompression: ownRun, UnzipDir: s.tiger.Warehouse.UnzipDir(), Deliveries: []Delivery{s.forge(batch.Archives[0].ID, report)}}
-			assert.Equal(t, SealResult{Damaged: batch.Archives}, do(s, s.tiger.SealArchives, in))
+			assertSealed(t, SealResult{Damaged: batch.Archives}, do(s, s.tiger.SealArchives, in))
 			assert.Empty(t, s.unzip())
 			s.requireTidy()
 		})
@@ -210,7 +210,7 @@ func TestHostileBundles(t *testing.T) {
 		_, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
 		report := archive.Report{Archive: "a.zip", Files: []archive.File{x}, Received: 1, Bytes: 1}
 		in := SealInput{Decompression: ownRun, UnzipDir: s.tiger.Warehouse.UnzipDir(), Deliveries: []Delivery{s.forge(batch.Archives[0].ID, report)}}
-		assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 1}, do(s, s.tiger.SealArchives, in))
+		assertSealed(t, SealResult{Succeeded: 1, Files: 1, Bytes: 1}, do(s, s.tiger.SealArchives, in))
 	})
 }
 
@@ -253,7 +253,7 @@ func TestFirstTryIsForSmallThings(t *testing.T) {
 	_, err = s.environment().ExecuteLocalActivity(s.tiger.SealArchives, in)
 	require.ErrorContains(t, err, "too much for a first try")
 	assert.False(t, IsFinal(err))
-	assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
+	assertSealed(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
 }
 
 // TestFailedAttemptsToSealLeaveNothingUnpacked: one of many waits for room on the disk, which it must not take from itself.
@@ -280,7 +280,7 @@ func TestFailedAttemptsToSealLeaveNothingUnpacked(t *testing.T) {
 		require.True(t, err == nil || os.IsNotExist(err), err)
 		assert.Empty(t, left, name)
 	}
-	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, in))
+	assertSealed(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, in))
 	left, err := os.ReadDir(stage)
 	require.NoError(t, err)
 	assert.Empty(t, left)
@@ -303,7 +303,7 @@ func TestEagleWithHigherLimitsThanTiger(t *testing.T) {
 			in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
 			in.LastRound = true
 			lower(&s.config.Extract.Limits)
-			assert.Equal(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
+			assertSealed(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
 			row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
 			require.NoError(t, err)
 			assert.Contains(t, row.Detail, "tiger's extract.limits")

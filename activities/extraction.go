@@ -142,15 +142,33 @@ type SealResult struct {
 	Files     int          `json:"files,omitempty"` // extracted files published
 	Bytes     int64        `json:"bytes,omitempty"`
 	Damaged   []ArchiveRef `json:"damaged,omitempty"` // the stage does not hold what eagle delivered
+	// Troubles are the first archives (at most maxTroubles) that are not complete.
+	Troubles []Trouble `json:"troubles,omitempty"`
 }
 
-// Add adds other's counts to r.
+// Trouble is an archive that is not complete, for people.
+type Trouble struct {
+	Archive string `json:"archive"` // path in the zip directory, cut off if it is long
+	Result  int    `json:"result"`
+	Reason  string `json:"reason"`
+	Detail  string `json:"detail,omitempty"` // cut off as well
+}
+
+// Bounds of Troubles: how many, and bytes of each text.
+const (
+	maxTroubles    = 25
+	maxTroubleText = 200
+)
+
+// Add adds other's counts to r, and its Troubles as far as there is room.
 func (r *SealResult) Add(other SealResult) {
 	r.Succeeded += other.Succeeded
 	r.Partly += other.Partly
 	r.Failed += other.Failed
 	r.Files += other.Files
 	r.Bytes += other.Bytes
+	room := maxTroubles - len(r.Troubles)
+	r.Troubles = append(r.Troubles, other.Troubles[:min(max(room, 0), len(other.Troubles))]...)
 }
 
 // Code folds the counts into a result code.

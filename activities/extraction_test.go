@@ -73,7 +73,7 @@ func TestDecompress(t *testing.T) {
 	assert.Empty(t, s.unzip(), "nothing is visible before tiger has sealed it")
 	for range 2 { // the answer of the first attempt got lost
 		result := do(s, s.tiger.SealArchives, s.sealInput(in.Decompression, delivered))
-		assert.Equal(t, SealResult{Succeeded: 1, Files: 2, Bytes: 7}, result)
+		assertSealed(t, SealResult{Succeeded: 1, Files: 2, Bytes: 7}, result)
 	}
 	assert.Equal(t, map[string]string{
 		branch + "/day/statements/a.txt": "alpha", branch + "/day/statements/inner/deep/x.txt": "xi",
@@ -116,7 +116,7 @@ func TestDecompressWhatCannotBeHad(t *testing.T) {
 			s := newSite(t, "", "")
 			dir, batch := s.planned(map[string]string{"bad.zip": test.content, "good.zip": zipOf("a.txt", "alpha")})
 			result := s.decompress(ownRun, dir, batch)
-			assert.Equal(t, SealResult{Succeeded: 1, Failed: 1, Files: 1, Bytes: 5}, result)
+			assertSealed(t, SealResult{Succeeded: 1, Failed: 1, Files: 1, Bytes: 5}, result)
 			assert.Equal(t, map[string]string{"good/a.txt": "alpha"}, s.unzip(), "its neighbour does not suffer")
 			got, reason := s.outcome(batch.Archives[0].ID)
 			assert.Equal(t, []any{Failed, test.reason}, []any{got, reason})
@@ -129,7 +129,7 @@ func TestDecompressWhatIsGone(t *testing.T) {
 	s := newSite(t, "", "")
 	dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.zip")))
-	assert.Equal(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
+	assertSealed(t, SealResult{Failed: 1}, s.decompress(ownRun, dir, batch))
 	result, reason := s.outcome(batch.Archives[0].ID)
 	assert.Equal(t, []any{Failed, "archive_missing"}, []any{result, reason})
 	assert.Empty(t, s.stage())
@@ -147,7 +147,7 @@ func TestExtractArchivesWithoutTheDirectory(t *testing.T) {
 func TestDecompressWhatHoldsNothing(t *testing.T) {
 	s := newSite(t, "", "")
 	dir, batch := s.planned(map[string]string{"empty.zip": string(archivetest.Zip(nil))})
-	assert.Equal(t, SealResult{Succeeded: 1}, s.decompress(ownRun, dir, batch))
+	assertSealed(t, SealResult{Succeeded: 1}, s.decompress(ownRun, dir, batch))
 	assert.NoDirExists(t, filepath.Join(s.tiger.Warehouse.UnzipDir(), "empty"))
 }
 
@@ -194,7 +194,7 @@ func TestExtractArchivesTakesOver(t *testing.T) {
 			require.Len(t, second.Archives, 2)
 			assert.Equal(t, test.again, second.Archives[done].Dir != first.Archives[done].Dir)
 			assert.NotEqual(t, first.Archives[1-done].Dir, second.Archives[1-done].Dir, "nobody knew that it was finished")
-			assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, second)))
+			assertSealed(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, second)))
 			assert.Equal(t, map[string]string{"a/a.txt": "alpha", "b/b.txt": "beta"}, s.unzip())
 		})
 	}
@@ -217,7 +217,7 @@ func TestExtractArchivesAtOnce(t *testing.T) {
 	for i, delivery := range delivered.Archives {
 		assert.Equal(t, batch.Archives[i].ID, delivery.ID)
 	}
-	assert.Equal(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, delivered)))
+	assertSealed(t, SealResult{Succeeded: 2, Files: 2, Bytes: 9}, do(s, s.tiger.SealArchives, s.sealInput(ownRun, delivered)))
 }
 
 // TestExtractArchivesOneInTrouble: what had been finished before is not lost, and what had begun is given up.
@@ -264,7 +264,7 @@ func TestExtractArchivesInChildren(t *testing.T) {
 	dir, batch := s.planned(map[string]string{
 		"a.zip": zipOf("a.txt", "alpha"), "b.7z": string(archivetest.SevenZipManyFiles()), "c.zip": zipOf("c.txt", "gamma"),
 	})
-	assert.Equal(t, SealResult{Succeeded: 2, Failed: 1, Files: 2, Bytes: 10}, s.decompress(ownRun, dir, batch))
+	assertSealed(t, SealResult{Succeeded: 2, Failed: 1, Files: 2, Bytes: 10}, s.decompress(ownRun, dir, batch))
 	assert.Equal(t, map[string]string{"a/a.txt": "alpha", "c/c.txt": "gamma"}, s.unzip())
 }
 
@@ -304,7 +304,7 @@ func TestSealArchivesRepeated(t *testing.T) {
 			dir, batch := s.planned(map[string]string{"a.zip": zipOf("a.txt", "alpha")})
 			in := s.sealInput(ownRun, s.extract(ownRun, dir, batch))
 			die(s, in)
-			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
+			assertSealed(t, SealResult{Succeeded: 1, Files: 1, Bytes: 5}, do(s, s.tiger.SealArchives, in))
 			assert.Equal(t, map[string]string{"a/a.txt": "alpha"}, s.unzip())
 			assert.Len(t, s.report(ownRun).Layers, 1)
 		})
@@ -370,14 +370,14 @@ func TestSealArchivesTrustsNothing(t *testing.T) {
 			delivered := s.extract(ownRun, dir, batch)
 			tamper(t, s, filepath.Join(s.tiger.Warehouse.StageDir(), delivered.Archives[0].Dir), &delivered.Archives[0])
 			in := s.sealInput(ownRun, delivered)
-			assert.Equal(t, SealResult{Succeeded: 1, Files: 1, Bytes: 4, Damaged: batch.Archives[:1]}, do(s, s.tiger.SealArchives, in))
+			assertSealed(t, SealResult{Succeeded: 1, Files: 1, Bytes: 4, Damaged: batch.Archives[:1]}, do(s, s.tiger.SealArchives, in))
 			assert.Equal(t, map[string]string{"b/b.txt": "beta"}, s.unzip())
 			row, err := s.tiger.Catalog.Archive(t.Context(), batch.Archives[0].ID)
 			require.NoError(t, err)
 			assert.False(t, row.Done, "it is extracted again")
 
 			in.Deliveries, in.LastRound = in.Deliveries[:1], true
-			assert.Equal(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
+			assertSealed(t, SealResult{Failed: 1}, do(s, s.tiger.SealArchives, in))
 			result, reason := s.outcome(batch.Archives[0].ID)
 			assert.Equal(t, []any{Failed, "damaged_in_stage"}, []any{result, reason})
 			assert.Equal(t, map[string]string{"b/b.txt": "beta"}, s.unzip(), "nothing of it is published")
@@ -431,4 +431,17 @@ func TestDecompressTwoArchivesOfOneStem(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, place, row.UnzipPath)
 	}
+}
+
+// assertSealed compares but for the Troubles, of which there must be one for each archive that is not complete.
+func assertSealed(t *testing.T, want, got SealResult, about ...any) {
+	t.Helper()
+	assert.Len(t, got.Troubles, got.Partly+got.Failed, about...)
+	for _, trouble := range got.Troubles {
+		assert.NotEmpty(t, trouble.Archive)
+		assert.NotEqual(t, Success, trouble.Result)
+		assert.NotEmpty(t, trouble.Reason)
+	}
+	got.Troubles = nil
+	assert.Equal(t, want, got, about...)
 }

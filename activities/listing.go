@@ -28,7 +28,7 @@ func (t *Tiger) ListServer(ctx context.Context, in ListInput) (FilePage, error) 
 	beat := startProgress(ctx, Checkpoint{})
 	defer beat.stop()
 	var page FilePage
-	if err := t.meet(ctx, in.Run, in.Server); err != nil {
+	if err := t.meet(ctx, visit(in.Run, in.Try), in.Server); err != nil {
 		return page, Classify(err)
 	}
 	if in.After == 0 {

@@ -8,9 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.temporal.io/sdk/temporal"
 
@@ -202,31 +200,17 @@ func fit(r ServerProbe) ServerProbe {
 // cut bounds each text that comes from outside; what is not valid UTF-8 in it would not survive JSON. It leaves r's slices alone.
 func cut(r *ServerProbe, limit int) {
 	limit = max(limit, 20)
-	r.Server, r.Address = clip(r.Server, 100), clip(r.Address, 200)
-	r.Learned.Software = clip(r.Learned.Software, limit)
+	r.Server, r.Address = Clip(r.Server, 100), Clip(r.Address, 200)
+	r.Learned.Software = Clip(r.Learned.Software, limit)
 	r.Learned.Features = slices.Clone(r.Learned.Features[:min(len(r.Learned.Features), 16)])
 	for i, feature := range r.Learned.Features {
-		r.Learned.Features[i] = clip(feature, 32)
+		r.Learned.Features[i] = Clip(feature, 32)
 	}
 	r.Checks, r.Problems = slices.Clone(r.Checks), slices.Clone(r.Problems)
 	for i := range r.Checks {
-		r.Checks[i].Detail = clip(r.Checks[i].Detail, limit)
+		r.Checks[i].Detail = Clip(r.Checks[i].Detail, limit)
 	}
 	for i := range r.Problems {
-		r.Problems[i].Detail = clip(r.Problems[i].Detail, limit)
+		r.Problems[i].Detail = Clip(r.Problems[i].Detail, limit)
 	}
-}
-
-// clip cuts a text to at most limit bytes, within no character, and makes it valid UTF-8.
-func clip(text string, limit int) string {
-	text = strings.ToValidUTF8(text, "?")
-	if len(text) <= limit {
-		return text
-	}
-	const mark = "…"
-	end := max(limit-len(mark), 0)
-	for end > 0 && !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + mark
 }

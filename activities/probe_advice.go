@@ -136,7 +136,7 @@ func (p *prober) onCertificate(cause error) string {
 		if names == "" {
 			return fmt.Sprintf("Have the certificate issued for %s: it is for another host.", name.Host)
 		}
-		return fmt.Sprintf("If the server is %s, set tls_name to that; else have its certificate issued for %s.", clip(names, 100), name.Host)
+		return fmt.Sprintf("If the server is %s, set tls_name to that; else have its certificate issued for %s.", Clip(names, 100), name.Host)
 	case errors.As(cause, &unknown) && unknown.Cert != nil && unknown.Cert.Issuer.String() == unknown.Cert.Subject.String():
 		return "The certificate is self-signed: have it sent to you, compare its fingerprint, and name the PEM file with tls_ca."
 	case errors.As(cause, &unknown):
@@ -208,7 +208,7 @@ func (p *prober) adviseOnListing(t tally) {
 	}
 	if t.unreadable != "" {
 		p.complain(reasonUnreadableDirectory, fmt.Sprintf("%s; %d in all", t.unreadable, t.refused[reasonUnreadableDirectory]),
-			"Let user %s enter and list it, or exclude it (exclude: [%q]).", p.server.User, clip(path.Base(t.unreadable), 100)+"/")
+			"Let user %s enter and list it, or exclude it (exclude: [%q]).", p.server.User, Clip(path.Base(t.unreadable), 100)+"/")
 	}
 	p.adviseOnNames()
 	p.adviseOnZone(t)
@@ -249,7 +249,7 @@ func (p *prober) adviseOnCharset(invalid []string, configured string) {
 	}
 	p.result.Learned.Charset = fitting[0]
 	shown, _ := ftpclient.Decode(fitting[0], invalid[0])
-	advice := fmt.Sprintf("Set encoding: %s for this server if a file is called %s there.", fitting[0], clip(path.Base(shown), 100))
+	advice := fmt.Sprintf("Set encoding: %s for this server if a file is called %s there.", fitting[0], Clip(path.Base(shown), 100))
 	if len(fitting) > 1 {
 		advice += fmt.Sprintf(" All names would be valid in %s, too.", strings.Join(fitting[1:], " and "))
 	}

@@ -84,7 +84,7 @@ type Problem struct {
 func FailedProbe(server string, err error) ServerProbe {
 	reason, detail := ReasonOf(err)
 	return ServerProbe{Server: server, Result: Failed, Problems: []Problem{{
-		What: reason, Detail: clip(detail, longestDetail),
+		What: reason, Detail: Clip(detail, longestDetail),
 		Advice: "This says nothing about the server: look at the log of tiger's worker, and probe once more.",
 	}}}
 }

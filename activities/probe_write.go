@@ -133,6 +133,6 @@ func (w *writer) cleanUp(ctx context.Context) {
 			continue // it was never there
 		}
 		activity.GetLogger(ctx).Warn("the probe could not remove its file", "server", w.server.Name, "file", shown, "error", err)
-		w.complain(problemLeftBehind, words(w.server, err), "Delete the file %s on the server by hand: the probe stored it and may not delete it.", clip(shown, 200))
+		w.complain(problemLeftBehind, words(w.server, err), "Delete the file %s on the server by hand: the probe stored it and may not delete it.", Clip(shown, 200))
 	}
 }

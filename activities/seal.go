@@ -116,6 +116,11 @@ func (r *SealResult) count(a catalog.Archive) {
 	}
 	r.Files += a.Received
 	r.Bytes += a.Bytes
+	if a.Result != Success && len(r.Troubles) < maxTroubles {
+		r.Troubles = append(r.Troubles, Trouble{
+			Archive: Clip(a.Path, maxTroubleText), Result: a.Result, Reason: a.Reason, Detail: Clip(a.Detail, maxTroubleText),
+		})
+	}
 }
 
 // seal publishes one delivery and returns its rows. On ErrDamaged and ErrLost the archive's own row is still filled in.

@@ -47,16 +47,24 @@ func engineOptions(s config.Server) ftpclient.Options {
 	return options
 }
 
-// meet tells the pool that a run is at work on a server, and what is known of it. A worker that takes over in mid-run learns it here.
-func (t *Tiger) meet(ctx context.Context, run, server string) error {
-	if t.Pool.At(server) == run {
+// visit names what a server that was found to be out of reach is left alone for: the rest of the run, unless an operator has it tried again.
+func visit(run string, try int) string {
+	if try == 0 {
+		return run
+	}
+	return fmt.Sprintf("%s, try %d", run, try)
+}
+
+// meet tells the pool that a visit to a server is under way, and what is known of it. A worker that takes over in mid-run learns it here.
+func (t *Tiger) meet(ctx context.Context, visit, server string) error {
+	if t.Pool.At(server) == visit {
 		return nil
 	}
 	known, err := t.knownBehaviour(ctx, server)
 	if err != nil {
 		return err
 	}
-	t.Pool.Begin(server, run, known)
+	t.Pool.Begin(server, visit, known)
 	return nil
 }
 

@@ -101,22 +101,9 @@ func checkServers(settings *config.Config, names []string) error {
 
 func collectSummary(o collectOptions) string {
 	if len(o.servers) == 0 {
-		return "collect all servers, started by hand"
+		return "started by hand: collect all servers"
 	}
-	return clip("collect "+strings.Join(o.servers, ", "), maxSummary) + ", started by hand"
-}
-
-// maxSummary bounds the variable part of a workflow's summary, in bytes: a server refuses to start a workflow whose summary, as a payload,
-// is above 400 (its dynamic setting limit.userMetadataSummarySize).
-const maxSummary = 200
-
-// clip cuts a text to at most limit bytes, never within a character.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	const mark = "…"
-	return strings.ToValidUTF8(s[:limit-len(mark)], "") + mark
+	return workflows.Summary("started by hand: collect " + strings.Join(o.servers, ", "))
 }
 
 // newKey names a run by when it was called; the random end keeps two starters of one second apart.

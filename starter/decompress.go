@@ -56,7 +56,7 @@ func (a *app) decompress(ctx context.Context, o decompressOptions) error {
 	in := workflows.DecompressInput{ZipDir: o.zipDir, UnzipDir: o.unzipDir, Own: true, Recursive: o.recursive}
 	run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.OwnDecompressID(newKey(called)), TaskQueue: activities.TigerQueue,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: clip("decompress "+o.zipDir, maxSummary),
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: workflows.Summary("decompress " + o.zipDir),
 	}, workflows.DecompressWorkflow, in)
 	if err != nil {
 		return fmt.Errorf("start the decompression: %w", err)

@@ -52,7 +52,7 @@ func TestCollectStarts(t *testing.T) {
 	assert.Equal(t, "tiger", options.TaskQueue)
 	assert.Equal(t, 24*time.Hour, options.WorkflowExecutionTimeout)
 	assert.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, options.WorkflowIDConflictPolicy)
-	assert.Equal(t, "collect branch-001, branch-002, started by hand", options.StaticSummary)
+	assert.Equal(t, "started by hand: collect branch-001, branch-002", options.StaticSummary)
 	assert.Equal(t, workflows.CollectInput{Servers: []string{"branch-001", "branch-002"}}, f.started[0].input)
 	assert.Equal(t, 1, f.closed)
 }
@@ -66,7 +66,7 @@ func TestCollectInputs(t *testing.T) {
 	assert.Zero(t, got.code)
 	assert.JSONEq(t, `{"run": "`+f.started[0].options.ID+`"}`, got.stdout)
 	assert.Equal(t, workflows.CollectInput{Buffer: filepath.Join(here, "zip")}, f.started[0].input)
-	assert.Equal(t, "collect all servers, started by hand", f.started[0].options.StaticSummary)
+	assert.Equal(t, "started by hand: collect all servers", f.started[0].options.StaticSummary)
 
 	args := []string{"collect"}
 	for range 100 {

@@ -44,6 +44,8 @@ func (a *app) command() *cobra.Command {
 		Version: commandline.Version(),
 	}
 	root.AddCommand(a.collectCommand(), a.decompressCommand(), a.resultCommand(), a.scheduleCommand(), a.probeCommand())
+	root.AddCommand(a.serverOrders()...)
+	root.AddCommand(a.cancelCommand())
 	return root
 }
 

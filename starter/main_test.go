@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -161,21 +160,4 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 	assert.Regexp(t, regexp.MustCompile(`^starter version \S+, go1\.\d+`), f.start(t.Context(), "--version").stdout)
 	assert.Zero(t, f.dialled)
-}
-
-func TestClip(t *testing.T) {
-	for text, want := range map[string]string{
-		"":               "",
-		"short":          "short",
-		"exactly ten":    "exactly…",
-		"分行一二三":          "分行…",
-		"ab" + "分行一二三":   "ab分…",
-		"exactly 10":     "exactly 10",
-		"a b c d e f g ": "a b c d…",
-	} {
-		got := clip(text, 10)
-		assert.Equal(t, want, got)
-		assert.LessOrEqual(t, len(got), 10)
-		assert.Equal(t, strings.ToValidUTF8(got, "?"), got)
-	}
 }

@@ -133,7 +133,7 @@ func probeSummary(in workflows.ProbeInput) string {
 		what = strings.Join(in.Servers, ", ")
 	}
 	if in.Write {
-		return clip("probe and write to "+what, maxSummary)
+		return workflows.Summary("probe and write to " + what)
 	}
-	return clip("probe "+what, maxSummary)
+	return workflows.Summary("probe " + what)
 }

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -16,11 +15,18 @@ import (
 // Partial failure is data: it completes with a result whatever the servers do; it fails only on input that cannot be worked on (unknown
 // server, warehouse on two file systems).
 func CollectWorkflow(ctx workflow.Context, in CollectInput) (CollectResult, error) {
-	c := &collectRun{in: in, run: in.Root, state: StatePlanning, start: workflow.Now(ctx)}
+	c := &collectRun{
+		in: in, run: in.Root, state: StatePlanning, start: workflow.Now(ctx),
+		final: map[string]int{}, running: map[string]bool{}, held: map[string]Order{}, retrying: map[string]bool{},
+	}
 	if c.run == "" {
 		c.run = workflow.GetInfo(ctx).WorkflowExecution.ID
 	}
 	if err := workflow.SetQueryHandler(ctx, ProgressQuery, c.progress); err != nil {
+		return CollectResult{}, err
+	}
+	ctx, stop := workflow.WithCancel(ctx)
+	if err := c.takeOrders(ctx, stop); err != nil {
 		return CollectResult{}, err
 	}
 	return c.collect(ctx)
@@ -33,16 +39,24 @@ type collectRun struct {
 	state string
 	start time.Time
 	plan  activities.Plan
-	// rows are the outcomes in the order in which servers finished; unwritten are those that the server's own workflow did not write
-	// into the catalog.
+	// planned are the servers of the plan.
+	planned map[string]bool
+	// rows are the outcomes in the order in which servers finished. One that was retried has several; final is the place of the one that
+	// counts, by server. unwritten are those that the server's own workflow did not write into the catalog.
 	rows      []activities.ServerResult
+	final     map[string]int
 	unwritten []activities.ServerResult
-	books     activities.Books
+	parts     activities.Books // of the finished shards of a long list
 	// starting counts children between the decision to start them and their first event: the run must not close in between, or they
-	// never start. running are the started ones.
+	// never start. running are the started ones, slots the window that they go through.
 	starting int
 	running  map[string]bool
+	slots    workflow.Semaphore
 	closed   bool // no more children
+	// What operators ordered: servers that are not to be started, servers that are collected once more, the end of the run.
+	held      map[string]Order
+	retrying  map[string]bool
+	cancelled *Order
 }
 
 func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
@@ -62,6 +76,7 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 	}
 	c.state = StateCollecting
 	setState(ctx, c.plan.Settings.SearchAttributes, c.state)
+	c.showProgress(ctx)
 	c.fanOut(ctx)
 	c.reportUnfinished(ctx)
 	return c.close(ctx, c.result(ctx))
@@ -70,22 +85,17 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 // fanOut runs the servers through the window and returns when all are finished, at the deadline, or when the run is cancelled and its
 // children have ended.
 func (c *collectRun) fanOut(ctx workflow.Context) {
-	c.running = make(map[string]bool)
 	window := c.plan.Window
 	if c.in.Window > 0 {
 		window = c.in.Window
 	}
-	slots := workflow.NewSemaphore(ctx, int64(window))
+	c.slots = workflow.NewSemaphore(ctx, int64(window))
+	c.planned = make(map[string]bool, len(c.plan.Servers))
 	for _, server := range c.plan.Servers {
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			if err := slots.Acquire(ctx, 1); err != nil {
-				return // cancelled before its turn
-			}
-			defer slots.Release(1)
-			c.collectServer(ctx, server)
-		})
+		c.planned[server.Name] = true
+		workflow.Go(ctx, func(ctx workflow.Context) { c.collectInTurn(ctx, server, nil) })
 	}
-	finished := func() bool { return len(c.rows) == len(c.plan.Servers) }
+	finished := func() bool { return len(c.final) == len(c.plan.Servers) && len(c.retrying) == 0 }
 	deadline := workflow.AwaitOptions{Timeout: c.plan.Deadline, TimerOptions: workflow.TimerOptions{Summary: "deadline of the run"}}
 	if _, err := workflow.AwaitWithOptions(ctx, deadline, finished); err != nil {
 		c.awaitChildren(detached(ctx)) // cancelled: they are winding down and write their rows
@@ -103,28 +113,54 @@ func (c *collectRun) awaitChildren(ctx workflow.Context) {
 	}
 }
 
-// collectServer runs one server's child from start to end.
-func (c *collectRun) collectServer(ctx workflow.Context, server activities.PlannedServer) {
-	if c.closed || ctx.Err() != nil {
-		return
-	}
-	c.starting++
-	child := workflow.ExecuteChildWorkflow(c.childOptions(ctx, server.Name), CollectServerWorkflow, ServerInput{
-		Run: c.run, Server: server.Name, Connections: server.Connections, Settings: c.plan.Settings,
-	})
-	err := child.GetChildWorkflowExecution().Get(ctx, nil)
-	c.starting--
-	if err == nil {
-		c.running[server.Name] = true
-		var row activities.ServerResult
-		err = child.Get(ctx, &row)
-		delete(c.running, server.Name)
-		if err == nil {
-			c.add(row)
+// collectInTurn collects a server when a place in the window is free and nobody holds it back. before is its outcome if it had its turn already.
+func (c *collectRun) collectInTurn(ctx workflow.Context, server activities.PlannedServer, before *activities.ServerResult) {
+	for {
+		if err := c.slots.Acquire(ctx, 1); err != nil {
+			return // cancelled before its turn
+		}
+		if !c.isHeld(server.Name) {
+			break
+		}
+		c.slots.Release(1)
+		if err := workflow.Await(ctx, func() bool { return !c.isHeld(server.Name) || c.closed }); err != nil {
 			return
 		}
 	}
-	c.addUnwritten(c.failedRow(ctx, server.Name, err))
+	defer c.slots.Release(1)
+	if c.closed || ctx.Err() != nil || before == nil && c.has(server.Name) { // skipped
+		return
+	}
+	row, err := c.collectServer(ctx, server, before)
+	switch {
+	case err == nil:
+		c.add(row)
+	case before == nil:
+		c.addUnwritten(c.failedRow(ctx, server.Name, err))
+	}
+	c.showProgress(ctx)
+}
+
+// collectServer runs one server's child from start to end.
+func (c *collectRun) collectServer(
+	ctx workflow.Context, server activities.PlannedServer, before *activities.ServerResult,
+) (row activities.ServerResult, err error) {
+	in := ServerInput{Run: c.run, Server: server.Name, Connections: server.Connections, Settings: c.plan.Settings}
+	if before != nil { // their workflow IDs are taken
+		in.Decompressions, in.Archives, in.Try = before.Decompressions, before.Archives, before.Try+1
+	}
+	c.starting++
+	child := workflow.ExecuteChildWorkflow(c.childOptions(ctx, server.Name), CollectServerWorkflow, in)
+	err = child.GetChildWorkflowExecution().Get(ctx, nil)
+	c.starting--
+	if err != nil {
+		return row, err
+	}
+	c.running[server.Name] = true
+	defer delete(c.running, server.Name)
+	c.showProgress(ctx)
+	err = child.Get(ctx, &row)
+	return row, err
 }
 
 func (c *collectRun) childOptions(ctx workflow.Context, server string) workflow.Context {
@@ -132,7 +168,9 @@ func (c *collectRun) childOptions(ctx workflow.Context, server string) workflow.
 		WorkflowID:          ServerID(server),
 		ParentClosePolicy:   enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WaitForCancellation: true,
-		StaticSummary:       "collect " + server,
+		StaticSummary:       activities.Clip("collect "+server, maxSummary),
+		StaticDetails:       serverDetails(c.run, server, c.plan.Settings.ZipDir),
+		Memo:                map[string]any{"run": c.run},
 	}
 	if c.plan.Settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(
@@ -152,9 +190,35 @@ func (c *collectRun) failedRow(ctx workflow.Context, server string, err error) a
 	return row
 }
 
+// has tells whether a server has an outcome.
+func (c *collectRun) has(server string) bool {
+	_, ok := c.final[server]
+	return ok
+}
+
 func (c *collectRun) add(row activities.ServerResult) {
+	c.final[row.Server] = len(c.rows)
 	c.rows = append(c.rows, row)
-	c.books.Add(row.Books)
+}
+
+// outcomes are the rows that count, in the order in which the servers finished.
+func (c *collectRun) outcomes() []activities.ServerResult {
+	counting := make([]activities.ServerResult, 0, len(c.final))
+	for i, row := range c.rows {
+		if c.final[row.Server] == i {
+			counting = append(counting, row)
+		}
+	}
+	return counting
+}
+
+// books are the sums of the rows that count; of a run that is divided, those of its parts.
+func (c *collectRun) books() activities.Books {
+	books := c.parts
+	for _, row := range c.outcomes() {
+		books.Add(row.Books)
+	}
+	return books
 }
 
 func (c *collectRun) addUnwritten(row activities.ServerResult) {
@@ -164,12 +228,8 @@ func (c *collectRun) addUnwritten(row activities.ServerResult) {
 
 // reportUnfinished adds a row for each server that has none: still running, or never started.
 func (c *collectRun) reportUnfinished(ctx workflow.Context) {
-	finished := make(map[string]bool, len(c.rows))
-	for _, row := range c.rows {
-		finished[row.Server] = true
-	}
 	for _, server := range c.plan.Servers {
-		if finished[server.Name] {
+		if c.has(server.Name) && !c.running[server.Name] {
 			continue
 		}
 		row := activities.ServerResult{Server: server.Name, Result: activities.Failed, Start: c.start, End: workflow.Now(ctx)}
@@ -179,11 +239,18 @@ func (c *collectRun) reportUnfinished(ctx workflow.Context) {
 			row.Reason, row.Detail = activities.ReasonRunning, "still at work when the run's deadline came; it goes on and its files are kept"
 		case ctx.Err() != nil:
 			row.Reason, row.Detail = activities.ReasonCancelled, "the run was cancelled before this server's turn"
+		case c.isHeld(server.Name):
+			row.Reason, row.Detail = activities.ReasonNotStarted, "paused "+c.held[server.Name].String()+"; the run's deadline came before it was resumed"
 		default:
 			row.Reason, row.Detail = activities.ReasonNotStarted, "the run's deadline came before this server's turn"
 		}
 		c.addUnwritten(row)
 	}
+}
+
+func (c *collectRun) isHeld(server string) bool {
+	_, held := c.held[server]
+	return held
 }
 
 // close writes the run, and the rows that nobody else wrote, into the catalog. After a cancellation it does so too.
@@ -193,6 +260,9 @@ func (c *collectRun) close(ctx workflow.Context, result CollectResult) (CollectR
 	}
 	if ctx.Err() != nil {
 		input.Reason = activities.ReasonCancelled
+		if c.cancelled != nil {
+			input.Detail = "cancelled " + c.cancelled.String()
+		}
 		if result.Servers == 0 {
 			input.Result = activities.Failed
 		}
@@ -201,16 +271,16 @@ func (c *collectRun) close(ctx workflow.Context, result CollectResult) (CollectR
 		return CollectResult{}, fmt.Errorf("close the run: %w", err)
 	}
 	c.state = StateDone
-	c.show(ctx, result)
+	c.showResult(ctx, result)
 	return result, ctx.Err()
 }
 
 // result folds the rows of all servers.
 func (c *collectRun) result(ctx workflow.Context) CollectResult {
 	result := CollectResult{
-		Run: c.run, Servers: len(c.rows), Books: c.books, ZipDir: c.plan.Settings.ZipDir, Start: c.start, End: workflow.Now(ctx),
+		Run: c.run, Servers: len(c.final), Books: c.books(), ZipDir: c.plan.Settings.ZipDir, Start: c.start, End: workflow.Now(ctx),
 	}
-	for _, row := range c.rows {
+	for _, row := range c.outcomes() {
 		switch row.Result {
 		case activities.Success:
 			result.Good++
@@ -242,16 +312,15 @@ func fold(result CollectResult) int {
 
 func brief(row activities.ServerResult) Brief {
 	const longEnough = 200 // bytes of detail; the whole sentence is in the catalog
-	detail := row.Detail
-	if len(detail) > longEnough {
-		detail = strings.ToValidUTF8(detail[:longEnough], "") + "…"
+	return Brief{
+		Server: row.Server, Result: row.Result, Reason: row.Reason, Detail: activities.Clip(row.Detail, longEnough),
+		Collected: row.Books.Collected, Bytes: row.Books.Bytes,
 	}
-	return Brief{Server: row.Server, Result: row.Result, Reason: row.Reason, Detail: detail, Collected: row.Books.Collected, Bytes: row.Books.Bytes}
 }
 
 // progress answers the query: counts, and the servers that finished since position.
 func (c *collectRun) progress(position int) (Progress, error) {
-	p := Progress{State: c.state, Servers: len(c.plan.Servers), Done: len(c.rows), Total: len(c.plan.Servers), Books: c.books, Position: position}
+	p := Progress{State: c.state, Servers: len(c.plan.Servers), Done: len(c.final), Total: len(c.plan.Servers), Books: c.books(), Position: position}
 	for ; p.Position < len(c.rows) && len(p.Finished) < maxBriefs; p.Position++ {
 		row := c.rows[p.Position]
 		p.Finished = append(p.Finished, brief(row))
@@ -262,8 +331,8 @@ func (c *collectRun) progress(position int) (Progress, error) {
 	return p, nil
 }
 
-// show puts the outcome where the Web UI shows it.
-func (c *collectRun) show(ctx workflow.Context, result CollectResult) {
+// showResult puts the outcome where the Web UI shows it.
+func (c *collectRun) showResult(ctx workflow.Context, result CollectResult) {
 	workflow.SetCurrentDetails(ctx, markdown(result))
 	setOutcome(ctx, c.plan.Settings.SearchAttributes, result.Result, result.Books.Collected, result.Books.Failed+result.Books.Refused)
 }

@@ -80,6 +80,7 @@ const (
 	// StateWaitingForStability: files that may still be being written are looked at again.
 	StateWaitingForStability = "waiting-for-stability"
 	StateCollecting          = "collecting"
+	StatePaused              = "paused" // by an operator
 	StateExtracting          = "extracting"
 	StateProbing             = "probing"
 	StateWaitingForEagle     = "waiting-for-eagle"
@@ -164,6 +165,10 @@ type ServerInput struct {
 	Shrank         string           `json:"shrank,omitempty"`
 	Books          activities.Books `json:"books,omitzero"`
 	Start          time.Time        `json:"start,omitzero"`
+	// What operators ordered: Paused until it is resumed; Again, after this page, the whole listing; Try is how often that came.
+	Paused *Order `json:"paused,omitempty"`
+	Again  bool   `json:"again,omitempty"`
+	Try    int    `json:"try,omitempty"`
 }
 
 // DecompressInput starts a decompression: of a collection's page, or with Own set of a directory.

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -20,6 +21,10 @@ func DecompressWorkflow(ctx workflow.Context, in DecompressInput) (DecompressRes
 	if err := workflow.SetQueryHandler(ctx, ProgressQuery, d.progress); err != nil {
 		return DecompressResult{}, err
 	}
+	ctx, stop := workflow.WithCancel(ctx)
+	if err := d.takeOrders(ctx, stop); err != nil {
+		return DecompressResult{}, err
+	}
 	return d.run(ctx)
 }
 
@@ -35,6 +40,9 @@ type decompression struct {
 	pause   time.Duration // how much
 	passed  int           // batches that got through
 	failed  error
+
+	pushed    int // how often an operator had the gateway tried at once
+	cancelled *Order
 }
 
 func (d *decompression) progress(int) (Progress, error) {
@@ -55,6 +63,9 @@ func (d *decompression) run(ctx workflow.Context) (DecompressResult, error) {
 	case d.failed != nil:
 		return DecompressResult{}, d.failed
 	case plan.Next != 0 && ctx.Err() == nil:
+		if err := workflow.Await(detached(ctx), func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+			return DecompressResult{}, err
+		}
 		next := d.DecompressInput
 		next.After = plan.Next
 		return DecompressResult{}, workflow.NewContinueAsNewError(ctx, DecompressWorkflow, next)
@@ -113,6 +124,7 @@ func (d *decompression) process(ctx workflow.Context, batch activities.Batch) {
 			return
 		}
 		d.Totals.Add(sealed)
+		d.show(ctx)
 		if len(sealed.Damaged) == 0 {
 			return
 		}
@@ -182,8 +194,8 @@ func (d *decompression) waitForGateway(ctx workflow.Context, wait *gatewayWait, 
 		d.blocked++
 	}
 	d.enter(ctx, StateWaitingForGateway)
-	seen := d.passed
-	isOver := func() bool { return !wait.woken && d.passed != seen }
+	seen, pushed := d.passed, d.pushed
+	isOver := func() bool { return !wait.woken && d.passed != seen || d.pushed != pushed }
 	if err := workflow.Await(ctx, func() bool { return isOver() || !d.resting }); err != nil {
 		return err
 	}
@@ -256,17 +268,13 @@ func (d *decompression) enter(ctx workflow.Context, state string) {
 		return
 	}
 	d.state = state
-	details := fmt.Sprintf("**%s**: %d archives of %s", state, d.Archives, d.ZipDir)
-	if state == StateWaitingForEagle {
-		details += fmt.Sprintf("\n\nNo eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. "+
-			"Start one: `worker --role eagle --config …`", activities.EagleQueue, d.Deadline)
+	switch state {
+	case StateWaitingForEagle:
 		workflow.GetLogger(ctx).Warn("waiting for an eagle worker", "queue", activities.EagleQueue)
-	}
-	if state == StateWaitingForGateway {
-		details += fmt.Sprintf("\n\nEagle cannot get at tiger's directories: %s\n\nThe archives wait, at most %s; collection goes on meanwhile.", d.trouble, d.Deadline)
+	case StateWaitingForGateway:
 		workflow.GetLogger(ctx).Warn("waiting for the gateway", "trouble", d.trouble)
 	}
-	workflow.SetCurrentDetails(ctx, details)
+	d.show(ctx)
 	setState(ctx, d.SearchAttributes, state)
 }
 
@@ -275,6 +283,9 @@ func (d *decompression) close(ctx workflow.Context) (DecompressResult, error) {
 	in := activities.CloseDecompressionInput{Decompression: d.id, Own: d.Own, Result: d.code(ctx), Start: d.Start}
 	if ctx.Err() != nil {
 		in.Reason = activities.ReasonCancelled
+		if d.cancelled != nil {
+			in.Detail = "cancelled " + d.cancelled.String()
+		}
 	}
 	if err := cheaply(detached(ctx), tigerDuty, "close the decompression", tiger.CloseDecompression, in, nil); err != nil {
 		return DecompressResult{}, fmt.Errorf("close the decompression: %w", err)
@@ -303,14 +314,15 @@ func (d *decompression) code(ctx workflow.Context) int {
 }
 
 func (d *decompression) showResult(ctx workflow.Context, result DecompressResult) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%d of %d archives complete**, %d partly, %d failed; %d files (%d bytes) in %s",
-		result.Succeeded, result.Total, result.Partly, result.Failed, result.Files, result.Bytes, result.End.Sub(result.Start).Round(time.Millisecond)))
+	lines := []string{fmt.Sprintf("**%d of %d archives complete**, %d partly, %d failed; %d files (%s) in %s", result.Succeeded, result.Total,
+		result.Partly, result.Failed, result.Files, bytesText(result.Bytes), result.End.Sub(result.Start).Round(time.Millisecond))}
+	workflow.SetCurrentDetails(ctx, strings.Join(append(lines, d.troubles()...), "\n"))
 	setOutcome(ctx, d.SearchAttributes, result.Result, result.Files, result.Failed+result.Partly)
 }
 
 func describe(batch activities.Batch) string {
 	if len(batch.Archives) == 1 {
-		return fmt.Sprintf("%s, %d bytes", batch.Archives[0].Path, batch.Size())
+		return fileSummary(batch.Archives[0].Path, batch.Size())
 	}
-	return fmt.Sprintf("%d archives, %d bytes", len(batch.Archives), batch.Size())
+	return fmt.Sprintf("%d archives from %s on, %s", len(batch.Archives), batch.Archives[0].Path, bytesText(batch.Size()))
 }

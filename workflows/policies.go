@@ -61,7 +61,7 @@ func firstTryOptions(ctx workflow.Context, summary string) workflow.Context {
 		ScheduleToCloseTimeout: firstTryQueue,
 		StartToCloseTimeout:    firstTry,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumAttempts: 1},
-		Summary:                summary,
+		Summary:                Summary(summary),
 	})
 }
 
@@ -119,7 +119,7 @@ func ordinary(ctx workflow.Context, queue, summary string, attempt, total time.D
 		ScheduleToCloseTimeout: total,
 		HeartbeatTimeout:       heartbeat,
 		WaitForCancellation:    true,
-		Summary:                summary,
+		Summary:                Summary(summary),
 		RetryPolicy:            retry,
 	})
 }

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
@@ -22,7 +21,15 @@ func CollectServerWorkflow(ctx workflow.Context, in ServerInput) (activities.Ser
 	if err := workflow.SetQueryHandler(ctx, ProgressQuery, s.progress); err != nil {
 		return activities.ServerResult{}, err
 	}
-	return s.run(ctx)
+	work, stop := workflow.WithCancel(ctx)
+	if err := s.takeOrders(ctx, stop); err != nil {
+		return activities.ServerResult{}, err
+	}
+	row, err := s.run(work)
+	if err == nil {
+		err = ctx.Err() // one that was skipped has not been cancelled: the run goes on
+	}
+	return row, err
 }
 
 // serverRun is the state of one page of CollectServerWorkflow.
@@ -30,9 +37,15 @@ type serverRun struct {
 	ServerInput
 	state string
 	page  activities.FilePage
-	done  int // files of the page that are finished
+	rest  []activities.FileRef // of the page: not reached yet
+	done  int                  // files of the page that are finished
+	bytes int64                // of those that have arrived
+	// troubles are the files of the page that failed, with reason and sentence.
+	troubles [][]string
 	// gone is set once the whole server is known to be out of reach: the rest of its files are not tried one by one.
-	gone error
+	gone    error
+	skipped *Order
+	closing bool // the books are being closed: it is too late for orders
 }
 
 func (s *serverRun) progress(int) (Progress, error) {
@@ -40,20 +53,28 @@ func (s *serverRun) progress(int) (Progress, error) {
 }
 
 func (s *serverRun) run(ctx workflow.Context) (activities.ServerResult, error) {
+	if s.Paused != nil { // before this page
+		s.awaitResume(ctx)
+	}
 	if err := s.list(ctx); err != nil {
 		s.gone = err
 	}
-	outcomes := s.download(ctx, s.page.Files)
-	row, err := s.commit(ctx, outcomes)
-	switch {
-	case err != nil:
-		return activities.ServerResult{}, err // unwrapped: the parent reads its reason from it
-	case row == nil:
-		return activities.ServerResult{}, s.nextPage(ctx)
+	s.rest = s.page.Files
+	for {
+		outcomes := s.download(ctx)
+		row, err := s.commit(ctx, outcomes)
+		switch {
+		case err != nil:
+			return activities.ServerResult{}, err // unwrapped: the parent reads its reason from it
+		case row != nil:
+			s.state = StateDone
+			s.showResult(ctx, *row)
+			return *row, nil
+		case len(s.rest) == 0 || s.gone != nil:
+			return activities.ServerResult{}, s.nextPage(ctx)
+		}
+		s.awaitResume(ctx)
 	}
-	s.state = StateDone
-	s.showResult(ctx, *row)
-	return *row, ctx.Err()
 }
 
 func (s *serverRun) list(ctx workflow.Context) error {
@@ -61,7 +82,7 @@ func (s *serverRun) list(ctx workflow.Context) error {
 		return err
 	}
 	if s.page.Recheck > 0 {
-		s.state = StateWaitingForStability
+		s.enter(ctx, StateWaitingForStability)
 		wait := workflow.NewTimerWithOptions(ctx, s.page.Recheck, workflow.TimerOptions{Summary: "are files still being written?"})
 		if err := wait.Get(ctx, nil); err != nil {
 			return err
@@ -70,16 +91,19 @@ func (s *serverRun) list(ctx workflow.Context) error {
 			return err
 		}
 	}
-	s.state = StateCollecting
 	s.Books = s.page.Books
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**, page %d: %d files to fetch; %d listed, %d unchanged",
-		s.Server, s.Page+1, len(s.page.Files), s.Books.Listed, s.Books.Unchanged))
+	if s.state == StateListing {
+		s.state = StateCollecting
+		s.show(ctx)
+	} else {
+		s.enter(ctx, StateCollecting)
+	}
 	return nil
 }
 
 // listPage gets a page, and keeps of it what belongs into the row of the server.
 func (s *serverRun) listPage(ctx workflow.Context, summary string) error {
-	in := activities.ListInput{Run: s.Run, Server: s.Server, After: s.After, PageFiles: s.Settings.PageFiles}
+	in := activities.ListInput{Run: s.Run, Server: s.Server, After: s.After, PageFiles: s.Settings.PageFiles, Try: s.Try}
 	var page activities.FilePage
 	if err := cheaply(ctx, tigerCall, summary, tiger.ListServer, in, &page); err != nil {
 		return err
@@ -93,23 +117,24 @@ func (s *serverRun) listPage(ctx workflow.Context, summary string) error {
 	return nil
 }
 
-// download fetches files over as many lanes as the server allows connections; a lane takes the next file as soon as it is free. Files that were
-// not reached before the server was gone or the run cancelled have no outcome: they stay pending until the books are closed.
-func (s *serverRun) download(ctx workflow.Context, files []activities.FileRef) []activities.FileOutcome {
-	outcomes := make([]activities.FileOutcome, 0, len(files))
-	next := 0
+// download fetches what rests of the page over as many lanes as the server allows connections; a lane takes the next file as soon as it is free.
+// Files that were not reached before the server was paused or gone or the run cancelled rest: they stay pending until the books are closed.
+func (s *serverRun) download(ctx workflow.Context) []activities.FileOutcome {
+	outcomes := make([]activities.FileOutcome, 0, len(s.rest))
 	lanes := workflow.NewWaitGroup(ctx)
-	for range min(s.Connections, maxConnections, len(files)) {
+	for range min(s.Connections, maxConnections, len(s.rest)) {
 		lanes.Add(1)
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer lanes.Done()
-			for next < len(files) && s.gone == nil && ctx.Err() == nil {
-				file := files[next]
-				next++
+			for len(s.rest) > 0 && s.gone == nil && s.Paused == nil && ctx.Err() == nil {
+				file := s.rest[0]
+				s.rest = s.rest[1:]
 				if outcome, ok := s.fetch(ctx, file); ok {
 					outcomes = append(outcomes, outcome)
+					s.note(file, outcome)
 				}
 				s.done++
+				s.show(ctx)
 			}
 		})
 	}
@@ -119,8 +144,8 @@ func (s *serverRun) download(ctx workflow.Context, files []activities.FileRef) [
 
 // fetch downloads one file; ok is false when its fate is not its own (cancelled, server gone).
 func (s *serverRun) fetch(ctx workflow.Context, file activities.FileRef) (outcome activities.FileOutcome, ok bool) {
-	in := activities.DownloadInput{Run: s.Run, Server: s.Server, FileRef: file}
-	summary := fmt.Sprintf("%s, %d bytes", file.Name, file.Size)
+	in := activities.DownloadInput{Run: s.Run, Server: s.Server, FileRef: file, Try: s.Try}
+	summary := fileSummary(file.Name, file.Size)
 	durable := func(ctx workflow.Context, summary string) workflow.Context { return transfer(ctx, summary, file.Size) }
 	var download activities.Download
 	var err error
@@ -149,8 +174,12 @@ func (s *serverRun) commit(ctx workflow.Context, outcomes []activities.FileOutco
 		in := activities.CommitInput{
 			Run: s.Run, Server: s.Server, ZipDir: s.Settings.ZipDir, UnzipDir: s.Settings.UnzipDir,
 			Decompression: DecompressID(s.Run, s.Server, s.Decompressions+1),
-			Files:         outcomes, Close: s.end(ctx),
+			Files:         outcomes, Close: s.end(ctx), Try: s.Try,
 		}
+		if len(outcomes) == 0 && in.Close == nil && len(s.rest) > 0 {
+			return nil, nil // paused before anything has arrived
+		}
+		s.closing = in.Close != nil
 		var result activities.CommitResult
 		summary := fmt.Sprintf("%d files of %s", len(outcomes), s.Server)
 		if err := cheaply(detached(ctx), tigerDuty, summary, tiger.CommitServer, in, &result); err != nil {
@@ -165,16 +194,26 @@ func (s *serverRun) commit(ctx workflow.Context, outcomes []activities.FileOutco
 		case len(result.Lost) == 0:
 			outcomes = nil // cancelled during the commit: the next page would not know, so the books are closed here
 		case round < maxRounds && ctx.Err() == nil:
-			outcomes = s.download(ctx, s.files(result.Lost))
+			s.again(s.files(result.Lost))
+			outcomes = s.download(ctx)
 		default:
 			outcomes = activities.LostFiles(result.Lost)
 		}
 	}
 }
 
+// again puts files back that had arrived.
+func (s *serverRun) again(lost []activities.FileRef) {
+	s.rest = append(lost, s.rest...)
+	s.done -= len(lost)
+	for _, file := range lost {
+		s.bytes -= file.Size
+	}
+}
+
 func (s *serverRun) withDecompressions(row *activities.ServerResult) *activities.ServerResult {
 	if row != nil {
-		row.Decompressions, row.Archives = s.Decompressions, s.Archives
+		row.Decompressions, row.Archives, row.Try = s.Decompressions, s.Archives, s.Try
 	}
 	return row
 }
@@ -185,11 +224,14 @@ func (s *serverRun) end(ctx workflow.Context) *activities.ServerEnd {
 	if err == nil {
 		err = ctx.Err()
 	}
-	if err == nil && s.page.More {
+	if err == nil && (s.page.More || len(s.rest) > 0) || s.Again && ctx.Err() == nil {
 		return nil
 	}
 	end := &activities.ServerEnd{Leftovers: s.Leftovers, Start: s.Start, Warnings: s.Warnings, Shrank: s.Shrank}
 	end.Reason, end.Detail = activities.ReasonOf(err)
+	if s.skipped != nil {
+		end.Reason, end.Detail = activities.ReasonSkipped, "skipped "+s.skipped.String()
+	}
 	return end
 }
 
@@ -216,16 +258,19 @@ func (s *serverRun) decompress(ctx workflow.Context, id string, archives int) er
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID:        id,
 		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:     fmt.Sprintf("%d archives of %s", archives, s.Server),
+		StaticSummary:     Summary(fmt.Sprintf("%d archives of %s", archives, s.Server)),
+		Memo:              map[string]any{"run": s.Run},
 	}
 	if s.Settings.SearchAttributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(
 			AttributeServer.ValueSet(s.Server), AttributeRun.ValueSet(s.Run), AttributeState.ValueSet(StateExtracting))
 	}
-	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), DecompressWorkflow, DecompressInput{
+	in := DecompressInput{
 		ZipDir: s.Settings.ZipDir, UnzipDir: s.Settings.UnzipDir, Server: s.Server, Run: s.Run, Archives: archives,
 		Deadline: s.Settings.ExtractDeadline, SearchAttributes: s.Settings.SearchAttributes,
-	})
+	}
+	options.StaticDetails = decompressionDetails(in)
+	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), DecompressWorkflow, in)
 	err := child.GetChildWorkflowExecution().Get(ctx, nil)
 	if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		return fmt.Errorf("start %s: %w", id, err)
@@ -235,21 +280,18 @@ func (s *serverRun) decompress(ctx workflow.Context, id string, archives int) er
 	return nil
 }
 
-// nextPage continues as new with what the next page must know. Nothing is in flight here.
+// nextPage continues as new with what the next page must know: the next files of the listing or, if an operator wants it, the listing once more.
+// Nothing is in flight here.
 func (s *serverRun) nextPage(ctx workflow.Context) error {
+	if err := workflow.Await(detached(ctx), func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return err
+	}
 	next := s.ServerInput
 	next.Page++
-	next.After = s.page.Files[len(s.page.Files)-1].ID
-	return workflow.NewContinueAsNewError(ctx, CollectServerWorkflow, next)
-}
-
-func (s *serverRun) showResult(ctx workflow.Context, row activities.ServerResult) {
-	details := fmt.Sprintf("**%s**: %d files, %d bytes collected; %d listed, %d unchanged, %d deferred, %d refused, %d failed in %s",
-		row.Server, row.Books.Collected, row.Books.Bytes, row.Books.Listed, row.Books.Unchanged, row.Books.Deferred, row.Books.Refused,
-		row.Books.Failed, row.End.Sub(row.Start).Round(time.Millisecond))
-	if row.Reason != "" {
-		details += fmt.Sprintf("\n\n**%s**: %s", row.Reason, row.Detail)
+	if s.page.More && s.gone == nil {
+		next.After = s.page.Files[len(s.page.Files)-1].ID
+	} else {
+		next.After, next.Again, next.Try, next.Warnings = 0, false, s.Try+1, nil
 	}
-	workflow.SetCurrentDetails(ctx, details)
-	setOutcome(ctx, s.Settings.SearchAttributes, row.Result, row.Books.Collected, row.Books.Failed+row.Books.Refused)
+	return workflow.NewContinueAsNewError(ctx, CollectServerWorkflow, next)
 }

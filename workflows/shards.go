@@ -27,7 +27,7 @@ func (c *collectRun) collectShards(ctx workflow.Context) (CollectResult, error) 
 			return CollectResult{}, fmt.Errorf("part %d of the run: %w", i+1, err)
 		}
 		total.add(part)
-		c.books.Add(part.Books)
+		c.parts.Add(part.Books)
 	}
 	total.Result, total.End = fold(total), workflow.Now(ctx)
 	if ctx.Err() != nil { // a cancelled part brings no counts; its rows are in the catalog
@@ -44,7 +44,9 @@ func (c *collectRun) startShard(ctx workflow.Context, id string, i int, shard ac
 		WorkflowID:          id,
 		ParentClosePolicy:   enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WaitForCancellation: true,
-		StaticSummary:       fmt.Sprintf("servers %s, part %d of %d", rangeName(shard), i+1, len(c.plan.Shards)),
+		StaticSummary:       Summary(fmt.Sprintf("servers %s, part %d of %d", rangeName(shard), i+1, len(c.plan.Shards))),
+		StaticDetails:       fmt.Sprintf("A part of `%s`, whose list of servers is too long for one workflow. Each part keeps the deadline itself.", c.run),
+		Memo:                map[string]any{"run": c.run},
 	})
 	return workflow.ExecuteChildWorkflow(options, CollectWorkflow, CollectInput{
 		Servers: c.in.Servers, Buffer: c.in.Buffer, Shard: &shard, Root: c.run, Window: max(1, c.plan.Window/len(c.plan.Shards)),
@@ -63,17 +65,4 @@ func (r *CollectResult) add(part CollectResult) {
 
 func rangeName(shard activities.Shard) string {
 	return strings.TrimSpace(shard.From + "…" + shard.Until)
-}
-
-// markdown is a collection's outcome for the Web UI.
-func markdown(result CollectResult) string {
-	lines := []string{fmt.Sprintf("**%d of %d servers complete**, %d files (%d bytes) collected, %d unchanged, %d failed, %d refused",
-		result.Good, result.Servers, result.Books.Collected, result.Books.Bytes, result.Books.Unchanged, result.Books.Failed, result.Books.Refused)}
-	if len(result.Failures) > 0 {
-		lines = append(lines, "", "| server | result | reason | what happened |", "|---|---|---|---|")
-	}
-	for _, f := range result.Failures {
-		lines = append(lines, fmt.Sprintf("| %s | %d | %s | %s |", f.Server, f.Result, f.Reason, strings.ReplaceAll(f.Detail, "|", "\\|")))
-	}
-	return strings.Join(lines, "\n")
 }
