@@ -147,7 +147,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 		assert.NotEmpty(t, c.Short, c.CommandPath())
 		commands = append(commands, c.Commands()...)
 	}
-	assert.Len(t, commands, 12)
+	assert.Greater(t, len(commands), 12)
 }
 
 func TestHelpAndVersion(t *testing.T) {

@@ -333,6 +333,10 @@ func (c *collectRun) progress(position int) (Progress, error) {
 
 // showResult puts the outcome where the Web UI shows it.
 func (c *collectRun) showResult(ctx workflow.Context, result CollectResult) {
-	workflow.SetCurrentDetails(ctx, markdown(result))
+	details := markdown(result)
+	if ctx.Err() != nil {
+		details = c.cancelledDetails() + details
+	}
+	workflow.SetCurrentDetails(ctx, details)
 	setOutcome(ctx, c.plan.Settings.SearchAttributes, result.Result, result.Books.Collected, result.Books.Failed+result.Books.Refused)
 }

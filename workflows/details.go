@@ -132,6 +132,15 @@ func resultWord(code int) string {
 	}
 }
 
+// cancelledDetails comes before the outcome of a run that was cancelled.
+func (c *collectRun) cancelledDetails() string {
+	by := ""
+	if c.cancelled != nil {
+		by = " " + markdownCell(c.cancelled.String())
+	}
+	return fmt.Sprintf("**cancelled**%s\n\nWhat had arrived from servers that were at work is kept, and counted by `starter result %s` alone.\n\n", by, c.run)
+}
+
 // markdown is a collection's outcome.
 func markdown(result CollectResult) string {
 	lines := []string{fmt.Sprintf("**%d of %d servers complete**: %d files (%s) collected, %d unchanged, %d deferred, %d failed, %d refused, in %s",

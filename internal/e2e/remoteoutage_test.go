@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/sdk/v1"
+	"go.temporal.io/api/serviceerror"
 	"golang.org/x/sys/unix"
 
 	"talon/internal/archive/archivetest"
@@ -145,6 +147,9 @@ func (r *remote) collectAndWait(reason ...string) waiting {
 func (s *stack) details(workflow string) string {
 	s.t.Helper()
 	answer, err := s.temporal.QueryWorkflow(s.t.Context(), workflow, "", "__temporal_workflow_metadata")
+	if errors.As(err, new(*serviceerror.NotFound)) {
+		return "" // not started yet
+	}
 	require.NoError(s.t, err)
 	var metadata sdk.WorkflowMetadata
 	require.NoError(s.t, answer.Get(&metadata))
