@@ -245,14 +245,10 @@ func because(server, reason, detail string) string {
 		return printable(detail)
 	}
 	words := strings.ReplaceAll(reason, "_", " ")
-	for _, known := range []string{"server " + server + ": ", server + ": "} {
-		detail = strings.TrimPrefix(detail, known)
+	if detail = activities.WithoutReason(server, reason, detail); detail != "" {
+		words += ": " + printable(detail)
 	}
-	detail = strings.Replace(detail, words+": ", "", 1)
-	if detail == "" || detail == words {
-		return words
-	}
-	return words + ": " + printable(detail)
+	return words
 }
 
 // printable keeps what a server says or calls its files from moving the cursor of the terminal.

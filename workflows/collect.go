@@ -75,7 +75,7 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 		return c.collectShards(ctx)
 	}
 	c.state = StateCollecting
-	setState(ctx, c.plan.Settings.SearchAttributes, c.state)
+	upsert(ctx, c.plan.Settings.SearchAttributes, AttributeState.ValueSet(c.state), AttributeRun.ValueSet(c.run))
 	c.showProgress(ctx)
 	c.fanOut(ctx)
 	c.reportUnfinished(ctx)
@@ -261,7 +261,7 @@ func (c *collectRun) close(ctx workflow.Context, result CollectResult) (CollectR
 	if ctx.Err() != nil {
 		input.Reason = activities.ReasonCancelled
 		if c.cancelled != nil {
-			input.Detail = "cancelled " + c.cancelled.String()
+			input.Detail = c.cancelled.String()
 		}
 		if result.Servers == 0 {
 			input.Result = activities.Failed
@@ -329,14 +329,4 @@ func (c *collectRun) progress(position int) (Progress, error) {
 		}
 	}
 	return p, nil
-}
-
-// showResult puts the outcome where the Web UI shows it.
-func (c *collectRun) showResult(ctx workflow.Context, result CollectResult) {
-	details := markdown(result)
-	if ctx.Err() != nil {
-		details = c.cancelledDetails() + details
-	}
-	workflow.SetCurrentDetails(ctx, details)
-	setOutcome(ctx, c.plan.Settings.SearchAttributes, result.Result, result.Books.Collected, result.Books.Failed+result.Books.Refused)
 }

@@ -89,7 +89,7 @@ func (c *collectRun) checkSkip(o Order) error { return c.waits(o) }
 func (c *collectRun) skip(ctx workflow.Context, o Order) string {
 	delete(c.held, o.Server)
 	c.addUnwritten(activities.ServerResult{
-		Server: o.Server, Result: activities.Failed, Reason: activities.ReasonSkipped, Detail: "skipped " + o.String(),
+		Server: o.Server, Result: activities.Failed, Reason: activities.ReasonSkipped, Detail: o.String(),
 		Start: c.start, End: workflow.Now(ctx),
 	})
 	c.showProgress(ctx)

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -284,7 +283,7 @@ func (d *decompression) close(ctx workflow.Context) (DecompressResult, error) {
 	if ctx.Err() != nil {
 		in.Reason = activities.ReasonCancelled
 		if d.cancelled != nil {
-			in.Detail = "cancelled " + d.cancelled.String()
+			in.Detail = d.cancelled.String()
 		}
 	}
 	if err := cheaply(detached(ctx), tigerDuty, "close the decompression", tiger.CloseDecompression, in, nil); err != nil {
@@ -313,16 +312,9 @@ func (d *decompression) code(ctx workflow.Context) int {
 	}
 }
 
-func (d *decompression) showResult(ctx workflow.Context, result DecompressResult) {
-	lines := []string{fmt.Sprintf("**%d of %d archives complete**, %d partly, %d failed; %d files (%s) in %s", result.Succeeded, result.Total,
-		result.Partly, result.Failed, result.Files, bytesText(result.Bytes), result.End.Sub(result.Start).Round(time.Millisecond))}
-	workflow.SetCurrentDetails(ctx, strings.Join(append(lines, d.troubles()...), "\n"))
-	setOutcome(ctx, d.SearchAttributes, result.Result, result.Files, result.Failed+result.Partly)
-}
-
 func describe(batch activities.Batch) string {
 	if len(batch.Archives) == 1 {
 		return fileSummary(batch.Archives[0].Path, batch.Size())
 	}
-	return fmt.Sprintf("%d archives from %s on, %s", len(batch.Archives), batch.Archives[0].Path, bytesText(batch.Size()))
+	return fmt.Sprintf("%d archives (%s): %s, …", len(batch.Archives), bytesText(batch.Size()), batch.Archives[0].Path)
 }

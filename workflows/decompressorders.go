@@ -1,13 +1,6 @@
 package workflows
 
-import (
-	"fmt"
-	"strings"
-
-	"go.temporal.io/sdk/workflow"
-
-	"talon/activities"
-)
+import "go.temporal.io/sdk/workflow"
 
 // takeOrders: a decompression is cancelled, and one that waits for the gateway tries it at once.
 func (d *decompression) takeOrders(ctx workflow.Context, stop workflow.CancelFunc) error {
@@ -44,33 +37,4 @@ func (d *decompression) checkCancel(Order) error {
 		return refuse("%s has finished", d.id)
 	}
 	return nil
-}
-
-// show tells how the decompression stands, what it waits for, and what could not be extracted.
-func (d *decompression) show(ctx workflow.Context) {
-	done := d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed
-	lines := []string{fmt.Sprintf("**%s**: **%d of %d archives done**, %d partly, %d failed; %d files (%s) extracted",
-		d.state, done, d.Archives, d.Totals.Partly, d.Totals.Failed, d.Totals.Files, bytesText(d.Totals.Bytes))}
-	switch {
-	case d.cancelled != nil:
-		lines = append(lines, "", "**cancelled** "+markdownCell(d.cancelled.String()))
-	case d.state == StateWaitingForEagle:
-		lines = append(lines, "", fmt.Sprintf("No eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. "+
-			"Start one: `worker --role eagle --config …`", activities.EagleQueue, d.Deadline))
-	case d.state == StateWaitingForGateway:
-		lines = append(lines, "", "Eagle cannot get at tiger's directories: "+d.trouble, "",
-			fmt.Sprintf("The archives wait, at most %s; collection goes on meanwhile. `starter retry %s` tries at once.", d.Deadline, d.id))
-	}
-	workflow.SetCurrentDetails(ctx, strings.Join(append(lines, d.troubles()...), "\n"))
-}
-
-func (d *decompression) troubles() []string {
-	if len(d.Totals.Troubles) == 0 {
-		return nil
-	}
-	rows := make([][]string, len(d.Totals.Troubles))
-	for i, t := range d.Totals.Troubles {
-		rows[i] = []string{t.Archive, resultWord(t.Result), t.Reason, t.Detail}
-	}
-	return tableOf("archive | result | reason | what happened", rows)
 }

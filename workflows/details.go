@@ -2,8 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,53 +13,121 @@ import (
 // What the Web UI shows in words: summaries, in a line each, and details, in Markdown. They are no part of a history that replay compares, so
 // they may change freely.
 
-// maxSummary bounds a summary, in bytes: a server refuses one that, as a payload, is above 400 (its dynamic setting limit.userMetadataSummarySize).
-const maxSummary = 200
+// Bounds of these texts, in bytes: a server refuses a summary that, as a payload, is above 400, and details above 20,000 (its dynamic settings
+// limit.userMetadataSummarySize and limit.userMetadataDetailsSize).
+const (
+	maxSummary = 200
+	maxDetails = 15_000
+)
 
 // Summary makes a text fit for a workflow's, an activity's or a timer's summary.
 func Summary(text string) string { return activities.Clip(text, maxSummary) }
 
-// Bounds of what details list: a server refuses details above 20,000 bytes, and nobody reads more.
+// Details makes Markdown fit for a workflow's details. The Web UI gives it less height than it needs, so that the end is hidden: the paragraph at
+// its end is nothing but a space that does not break.
+func Details(markdown string) string { return activities.Clip(markdown, maxDetails) + "\n\n\u00a0" }
+
+// Quote keeps what servers say and call their files from being read as Markdown, or as the HTML that the Web UI would show as such.
+func Quote(text string) string {
+	var quoted strings.Builder
+	for _, r := range activities.Clip(text, maxQuoted) {
+		switch {
+		case strings.ContainsRune("\\`*_{}[]()#+-.!|<>~", r):
+			quoted.WriteByte('\\')
+		case r < ' ' || r == 0x7f:
+			r = ' '
+		}
+		quoted.WriteRune(r)
+	}
+	return quoted.String()
+}
+
+// Bounds of what details list: nobody reads more.
 const (
-	maxTroubles = 25
-	maxNames    = 20
-	maxTrouble  = 200 // bytes of one of them
+	maxQuoted = 300 // bytes of one text
+	maxRows   = 25
+	maxNames  = 20
 )
 
-// tableOf makes a Markdown table, cut off after maxTroubles rows.
-func tableOf(header string, rows [][]string) []string {
-	lines := []string{"", "| " + header + " |", "|" + strings.Repeat("---|", strings.Count(header, "|")+1)}
-	for _, row := range rows[:min(len(rows), maxTroubles)] {
-		cells := make([]string, len(row))
-		for i, text := range row {
-			cells[i] = markdownCell(text)
+// details are the lines of a workflow's current details.
+type details []string
+
+// add adds a paragraph.
+func (d *details) add(format string, args ...any) { *d = append(*d, fmt.Sprintf(format, args...), "") }
+
+// table adds a table, cut off after maxRows rows. The header has the names of the columns between bars.
+func (d *details) table(header string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	*d = append(*d, "| "+header+" |", "|"+strings.Repeat("---|", strings.Count(header, "|")+1))
+	for _, row := range rows[:min(len(rows), maxRows)] {
+		*d = append(*d, "| "+strings.Join(row, " | ")+" |")
+	}
+	*d = append(*d, "")
+	if more := len(rows) - maxRows; more > 0 {
+		d.add("… and %d more", more)
+	}
+}
+
+// show makes them the workflow's details.
+func (d details) show(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, Details(strings.TrimSuffix(strings.Join(d, "\n"), "\n")))
+}
+
+// trouble says why something did not arrive: the reason, and what was said about it.
+func trouble(server, reason, detail string) string {
+	if reason == "" {
+		return Quote(detail)
+	}
+	if detail = activities.WithoutReason(server, reason, detail); detail == "" {
+		return "**" + Quote(reason) + "**"
+	}
+	return "**" + Quote(reason) + "**: " + Quote(detail)
+}
+
+// tally counts what there is of several things, and leaves out what there is none of: "3 failed, 1 refused".
+func tally(counts ...quantity) string {
+	var some []string
+	for _, c := range counts {
+		if c.n > 0 {
+			some = append(some, fmt.Sprintf("%d %s", c.n, c.what))
 		}
-		lines = append(lines, "| "+strings.Join(cells, " | ")+" |")
 	}
-	if more := len(rows) - maxTroubles; more > 0 {
-		lines = append(lines, "", fmt.Sprintf("… and %d more", more))
-	}
-	return lines
+	return strings.Join(some, ", ")
 }
 
-// markdownCell keeps what a server says from ending its cell, its row, or the table.
-func markdownCell(text string) string {
-	return strings.NewReplacer("|", "\\|", "\n", " ", "\r", " ", "`", "'", "<", "&lt;").Replace(activities.Clip(text, maxTrouble))
+type quantity struct {
+	n    int
+	what string
 }
 
-// names lists servers in a line.
+// count names a number of things: "1 file", "2 files".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// names lists names in a line.
 func names(of []string) string {
-	if more := len(of) - maxNames; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(of[:maxNames], ", "), more)
+	quoted := make([]string, 0, maxNames)
+	for _, name := range of[:min(len(of), maxNames)] {
+		quoted = append(quoted, Quote(name))
 	}
-	return strings.Join(of, ", ")
+	line := strings.Join(quoted, ", ")
+	if more := len(of) - maxNames; more > 0 {
+		line += fmt.Sprintf(" and %d more", more)
+	}
+	return line
 }
 
 // bytesText is a number of bytes for people.
 func bytesText(n int64) string {
 	const units = "KMGTPE"
 	if n < 1024 {
-		return fmt.Sprintf("%d bytes", n)
+		return count(int(n), "byte")
 	}
 	value, unit := float64(n)/1024, 0
 	for value >= 1023.95 && unit < len(units)-1 {
@@ -70,54 +136,32 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
+// timeText is a length of time for people, with its two largest units.
+func timeText(d time.Duration) string {
+	const day = 24 * time.Hour
+	units := []struct {
+		length time.Duration
+		name   string
+	}{{day, "d"}, {time.Hour, "h"}, {time.Minute, "min"}, {time.Second, "s"}}
+	for i, unit := range units {
+		if d < unit.length {
+			continue
+		}
+		text := fmt.Sprintf("%d %s", d/unit.length, unit.name)
+		if i+1 < len(units) {
+			if rest := d % unit.length / units[i+1].length; rest > 0 {
+				text += fmt.Sprintf(" %d %s", rest, units[i+1].name)
+			}
+		}
+		return text
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
 // fileSummary names a file, and how much there is of it.
 func fileSummary(name string, size int64) string {
 	text := ", " + bytesText(size)
 	return activities.Clip(name, maxSummary-len(text)) + text
-}
-
-// serverDetails says what the workflow of a server is there for.
-func serverDetails(run, server, zipDir string) string {
-	return fmt.Sprintf("Collects the new and changed files of **%s** for `%s`, and publishes them below `%s/%s`. While it is at work, no other run "+
-		"touches this server.\n\nOrders: `starter pause %[2]s`, `resume`, `skip`, `retry`. History of the branch: `starter servers %[2]s`, "+
-		"`starter files --server %[2]s`.", server, run, zipDir, server)
-}
-
-// decompressionDetails says what a decompression is there for.
-func decompressionDetails(in DecompressInput) string {
-	return fmt.Sprintf("Has %d archives that `%s` collected from **%s** extracted by an eagle, and publishes what was in them below `%s/%s`. "+
-		"Collection does not wait for it.", in.Archives, in.Run, in.Server, in.UnzipDir, in.Server)
-}
-
-// showProgress tells how a collection stands: what has finished, what is in trouble and why, who is at work, who is held back.
-func (c *collectRun) showProgress(ctx workflow.Context) {
-	books := c.books()
-	waiting := len(c.plan.Servers) - len(c.final) - len(c.running)
-	lines := []string{fmt.Sprintf("**%d of %d servers finished**, %d at work, %d waiting for their turn; %d files (%s) collected, %d failed, %d refused",
-		len(c.final), len(c.plan.Servers), len(c.running), max(waiting, 0), books.Collected, bytesText(books.Bytes), books.Failed, books.Refused)}
-	if c.cancelled != nil {
-		lines = append(lines, "", "**cancelled** "+markdownCell(c.cancelled.String()))
-	}
-	if len(c.running) > 0 {
-		lines = append(lines, "", "At work: "+names(slices.Sorted(maps.Keys(c.running))))
-	}
-	for _, server := range slices.Sorted(maps.Keys(c.held)) {
-		lines = append(lines, "", "Held back: "+server+", paused "+markdownCell(c.held[server].String()))
-	}
-	var troubles [][]string
-	for _, row := range c.outcomes() {
-		if row.Reason != "" {
-			troubles = append(troubles, []string{row.Server, resultWord(row.Result), row.Reason, row.Detail})
-		}
-	}
-	workflow.SetCurrentDetails(ctx, strings.Join(append(lines, troubleTable(troubles)...), "\n"))
-}
-
-func troubleTable(rows [][]string) []string {
-	if len(rows) == 0 {
-		return nil
-	}
-	return tableOf("server | result | reason | what happened", rows)
 }
 
 // resultWord is a result code in a word.
@@ -130,33 +174,4 @@ func resultWord(code int) string {
 	default:
 		return "partly"
 	}
-}
-
-// cancelledDetails comes before the outcome of a run that was cancelled.
-func (c *collectRun) cancelledDetails() string {
-	by := ""
-	if c.cancelled != nil {
-		by = " " + markdownCell(c.cancelled.String())
-	}
-	return fmt.Sprintf("**cancelled**%s\n\nWhat had arrived from servers that were at work is kept, and counted by `starter result %s` alone.\n\n", by, c.run)
-}
-
-// markdown is a collection's outcome.
-func markdown(result CollectResult) string {
-	lines := []string{fmt.Sprintf("**%d of %d servers complete**: %d files (%s) collected, %d unchanged, %d deferred, %d failed, %d refused, in %s",
-		result.Good, result.Servers, result.Books.Collected, bytesText(result.Books.Bytes), result.Books.Unchanged, result.Books.Deferred,
-		result.Books.Failed, result.Books.Refused, result.End.Sub(result.Start).Round(time.Millisecond))}
-	var troubles [][]string
-	for _, f := range result.Failures {
-		troubles = append(troubles, []string{f.Server, resultWord(f.Result), f.Reason, f.Detail})
-	}
-	lines = append(lines, troubleTable(troubles)...)
-	var archives int
-	for _, d := range result.Decompressions {
-		archives += d.Archives
-	}
-	if archives > 0 {
-		lines = append(lines, "", fmt.Sprintf("%d archives went to eagle: the workflows `%s…` tell what became of them.", archives, DecompressID(result.Run, "", 1)))
-	}
-	return strings.Join(append(lines, "", fmt.Sprintf("Every file: `starter result %s`", result.Run)), "\n")
 }

@@ -181,8 +181,7 @@ func (s *serverRun) commit(ctx workflow.Context, outcomes []activities.FileOutco
 		}
 		s.closing = in.Close != nil
 		var result activities.CommitResult
-		summary := fmt.Sprintf("%d files of %s", len(outcomes), s.Server)
-		if err := cheaply(detached(ctx), tigerDuty, summary, tiger.CommitServer, in, &result); err != nil {
+		if err := cheaply(detached(ctx), tigerDuty, s.commitSummary(len(outcomes)), tiger.CommitServer, in, &result); err != nil {
 			return nil, err
 		}
 		if err := s.decompress(detached(ctx), in.Decompression, result.Archives); err != nil {
@@ -230,7 +229,7 @@ func (s *serverRun) end(ctx workflow.Context) *activities.ServerEnd {
 	end := &activities.ServerEnd{Leftovers: s.Leftovers, Start: s.Start, Warnings: s.Warnings, Shrank: s.Shrank}
 	end.Reason, end.Detail = activities.ReasonOf(err)
 	if s.skipped != nil {
-		end.Reason, end.Detail = activities.ReasonSkipped, "skipped "+s.skipped.String()
+		end.Reason, end.Detail = activities.ReasonSkipped, s.skipped.String()
 	}
 	return end
 }
@@ -258,7 +257,7 @@ func (s *serverRun) decompress(ctx workflow.Context, id string, archives int) er
 	options := workflow.ChildWorkflowOptions{
 		WorkflowID:        id,
 		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:     Summary(fmt.Sprintf("%d archives of %s", archives, s.Server)),
+		StaticSummary:     Summary(count(archives, "archive") + " of " + s.Server),
 		Memo:              map[string]any{"run": s.Run},
 	}
 	if s.Settings.SearchAttributes {

@@ -1,13 +1,7 @@
 package workflows
 
 import (
-	"fmt"
-	"strings"
-	"time"
-
 	"go.temporal.io/sdk/workflow"
-
-	"talon/activities"
 )
 
 // takeOrders: a server that is at work takes orders until its books are being closed. stop ends the work.
@@ -96,65 +90,4 @@ func (s *serverRun) awaitResume(ctx workflow.Context) {
 	if err := workflow.Await(ctx, func() bool { return s.Paused == nil }); err != nil {
 		s.Paused = nil // cancelled: what is left is to close the books
 	}
-}
-
-// enter changes the state where people see it. Runs from before it was shown in the search attribute do not show it there.
-func (s *serverRun) enter(ctx workflow.Context, state string) {
-	s.state = state
-	s.show(ctx)
-	if workflow.GetVersion(ctx, "state of servers", workflow.DefaultVersion, 1) >= 1 {
-		setState(ctx, s.Settings.SearchAttributes, state)
-	}
-}
-
-// note keeps what the details tell of a finished file.
-func (s *serverRun) note(file activities.FileRef, outcome activities.FileOutcome) {
-	if outcome.Download != nil {
-		s.bytes += outcome.Download.Size
-		return
-	}
-	s.troubles = append(s.troubles, []string{file.Name, outcome.State, outcome.Reason, outcome.Detail})
-}
-
-// show tells how the collection of the server stands: what has arrived of the page, what is in trouble and why.
-func (s *serverRun) show(ctx workflow.Context) {
-	lines := []string{fmt.Sprintf("**%s**, page %d: **%d of %d files fetched** (%s), %d failed; %d listed, %d unchanged, %d deferred, %d refused",
-		s.Server, s.Page+1, s.done-len(s.troubles), len(s.page.Files), bytesText(s.bytes), len(s.troubles),
-		s.Books.Listed, s.Books.Unchanged, s.Books.Deferred, s.Books.Refused)}
-	switch {
-	case s.Paused != nil:
-		lines = append(lines, "", "**paused** "+markdownCell(s.Paused.String())+"; `starter resume "+s.Server+"` lets it go on")
-	case s.state == StateListing:
-		lines = []string{"**" + s.Server + "**: the server is being listed"}
-	case s.state == StateWaitingForStability:
-		lines = append(lines, "", fmt.Sprintf("Files may still be being written: they are looked at again after %s.", s.page.Recheck))
-	}
-	if s.Again {
-		lines = append(lines, "", "It is listed once more when this page is done, by order.")
-	}
-	if s.gone != nil {
-		reason, detail := activities.ReasonOf(s.gone)
-		lines = append(lines, "", fmt.Sprintf("**%s**: %s", reason, markdownCell(detail)))
-	}
-	if len(s.troubles) > 0 {
-		lines = append(lines, tableOf("file | what became of it | reason | what happened", s.troubles)...)
-	}
-	workflow.SetCurrentDetails(ctx, strings.Join(lines, "\n"))
-}
-
-func (s *serverRun) showResult(ctx workflow.Context, row activities.ServerResult) {
-	lines := []string{fmt.Sprintf("**%s: %s**: %d files (%s) collected; %d listed, %d unchanged, %d deferred, %d refused, %d failed, in %s",
-		row.Server, resultWord(row.Result), row.Books.Collected, bytesText(row.Books.Bytes), row.Books.Listed, row.Books.Unchanged,
-		row.Books.Deferred, row.Books.Refused, row.Books.Failed, row.End.Sub(row.Start).Round(time.Millisecond))}
-	if row.Reason != "" {
-		lines = append(lines, "", fmt.Sprintf("**%s**: %s", row.Reason, markdownCell(row.Detail)))
-	}
-	for _, warning := range row.Warnings {
-		lines = append(lines, "", "Look at: "+markdownCell(warning))
-	}
-	if len(s.troubles) > 0 {
-		lines = append(lines, tableOf("file | what became of it | reason | what happened", s.troubles)...)
-	}
-	workflow.SetCurrentDetails(ctx, strings.Join(lines, "\n"))
-	setOutcome(ctx, s.Settings.SearchAttributes, row.Result, row.Books.Collected, row.Books.Failed+row.Books.Refused)
 }

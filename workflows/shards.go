@@ -45,7 +45,7 @@ func (c *collectRun) startShard(ctx workflow.Context, id string, i int, shard ac
 		ParentClosePolicy:   enumspb.PARENT_CLOSE_POLICY_REQUEST_CANCEL,
 		WaitForCancellation: true,
 		StaticSummary:       Summary(fmt.Sprintf("servers %s, part %d of %d", rangeName(shard), i+1, len(c.plan.Shards))),
-		StaticDetails:       fmt.Sprintf("A part of `%s`, whose list of servers is too long for one workflow. Each part keeps the deadline itself.", c.run),
+		StaticDetails:       Details(fmt.Sprintf("A part of `%s`, whose list of servers is too long for one workflow. Each part keeps the deadline itself.", c.run)),
 		Memo:                map[string]any{"run": c.run},
 	})
 	return workflow.ExecuteChildWorkflow(options, CollectWorkflow, CollectInput{

@@ -97,7 +97,7 @@ func TestOrdersBeforeTheTurn(t *testing.T) {
 	s.refused("c has finished in this run", "skip", "c")
 	held.release()
 	s.eventually("a to finish", func() bool { return s.progress(id).Done == 2 })
-	for _, text := range []string{"**2 of 3 servers finished**", "Held back: b, paused by ", ": later", "| c | failed | skipped | skipped by ", ": closed today |"} {
+	for _, text := range []string{"**2 of 3 servers finished**", "Held back: b, paused by ", ": later", "| c | failed | **skipped**: by ", ": closed today |"} {
 		assert.Contains(t, s.details(id), text)
 	}
 	s.refused("a is complete", "retry", "a")
@@ -165,7 +165,7 @@ func TestRetriedServers(t *testing.T) {
 	run, id := s.beginNamed()
 	await(s, "transfer of c.csv", held.held)
 	s.eventually("a and b to finish", func() bool { return s.progress(id).Done == 2 })
-	assert.Contains(t, s.details(id), "| a | failed | login_refused |")
+	assert.Contains(t, s.details(id), "| a | failed | **login_refused**: ")
 	a.behave()
 	b.behave()
 	assert.Contains(t, s.order("retry", "a"), "a is collected once more in "+id)

@@ -153,7 +153,7 @@ func (s *stack) details(workflow string) string {
 	require.NoError(s.t, err)
 	var metadata sdk.WorkflowMetadata
 	require.NoError(s.t, answer.Get(&metadata))
-	return metadata.GetCurrentDetails()
+	return strings.ReplaceAll(metadata.GetCurrentDetails(), `\`, "") // what was put before characters that Markdown has a use for
 }
 
 // requireDone demands that a run which waited has ended well and says so.
