@@ -123,7 +123,7 @@ func (c *collectRun) collectInTurn(ctx workflow.Context, server activities.Plann
 			break
 		}
 		c.slots.Release(1)
-		if err := workflow.Await(ctx, func() bool { return !c.isHeld(server.Name) || c.closed }); err != nil {
+		if err := workflow.Await(ctx, func() bool { return !c.isHeld(server.Name) || c.closed }); err != nil || c.closed {
 			return
 		}
 	}

@@ -337,6 +337,10 @@ func (f *fakeTiger) ListServer(ctx context.Context, in activities.ListInput) (ac
 func (w *world) list(in activities.ListInput) activities.FilePage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if in.After == 0 && in.Try > 0 {
+		w.servers[in.Server].planAgain()
+		delete(w.rows, in.Server)
+	}
 	page := activities.FilePage{Books: w.servers[in.Server].books()}
 	if in.After == 0 {
 		page.Leftovers = 1
@@ -358,6 +362,15 @@ func (w *world) list(in activities.ListInput) activities.FilePage {
 		page.Files = append(page.Files, f.FileRef)
 	}
 	return page
+}
+
+// planAgain is what a listing does to files that an earlier one of the run has entered: those that were not collected are pending again.
+func (s *server) planAgain() {
+	for _, f := range s.files {
+		if f.state != "collected" {
+			f.state, f.reason = "", ""
+		}
+	}
 }
 
 func (s *server) books() activities.Books {

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"talon/internal/ftpclient/ftptest"
 )
 
 const (
@@ -59,6 +61,12 @@ var scenarios = []scenario{
 	{"gateway-away-then-back", (*stack).recordGatewayAway, map[string]string{
 		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`,
 		"DecompressWorkflow": `waiting-for-gateway`,
+	}},
+	{"ordered", (*stack).recordOrdered, map[string]string{
+		"CollectWorkflow": `is held back until`, "CollectServerWorkflow": `"try":1`, "DecompressWorkflow": `is being cancelled`,
+	}},
+	{"stable-files", (*stack).recordStableFiles, map[string]string{
+		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `waiting-for-stability`,
 	}},
 	{"probed", (*stack).recordProbed, map[string]string{"ProbeWorkflow": `"login_refused"`}},
 }
@@ -255,6 +263,62 @@ func (s *stack) recordContinuedAsNew() {
 	var result decompressResult
 	require.NoError(s.t, s.temporal.GetWorkflow(s.t.Context(), started.Run, "").Get(s.t.Context(), &result))
 	assert.Equal(s.t, archives, result.Succeeded)
+}
+
+// recordOrdered gives a run every order there is: to servers at work and waiting for their turn, to itself, and to a decompression.
+func (s *stack) recordOrdered() {
+	a, b, c := s.addSite("branch-001"), s.addSite("branch-002"), s.addFake("branch-003", ftptest.Options{})
+	a.putZip("1.zip", member("m.txt", text("m", 500)))
+	for i := range 4 {
+		a.put(fmt.Sprintf("%d.csv", i), text(fmt.Sprint(i), 500))
+	}
+	b.put("1.csv", text("b", 500))
+	c.put("1.csv", text("c", 500))
+	a.settings = ", connections: 1"
+	s.configure("collect: {window: 1, page: 3}")
+	c.fake.On("PASS", ftptest.Say("530 Login incorrect."))
+	held := a.hold("2.csv")
+	s.startTiger()
+	run, id := s.beginNamed("--server", "branch-001", "--server", "branch-002", "--server", "branch-003")
+	await(s, "transfer of 2.csv", held.held)
+	for _, order := range [][]string{{"pause", "branch-001"}, {"pause", "branch-002"}, {"pause", "branch-003"}, {"resume", "branch-003"}} {
+		s.order(order...)
+	}
+	held.release()
+	s.eventually("the pause", func() bool {
+		return strings.Contains(s.details("server/branch-001"), "3 of 3 files fetched") || s.state("server/branch-001") == "paused"
+	})
+	s.order("resume", "branch-001")
+	s.eventually("the refused login", func() bool { return s.progress(id).Done == 2 })
+	c.behave()
+	s.order("retry", "branch-003")
+	s.eventually("the second try", func() bool {
+		return s.workflows("WorkflowId = 'server/branch-003' AND ExecutionStatus = 'Completed'") == 2
+	})
+	s.order("skip", "branch-002")
+	decompression := "decompress/" + strings.TrimPrefix(id, "collect/") + "/branch-001"
+	s.eventually("the decompression", func() bool { return s.progress(decompression).State == "waiting-for-eagle" })
+	s.order("cancel", decompression)
+	run.end()
+
+	a.put("later.csv", text("later", 500))
+	again := a.hold("later.csv")
+	run, id = s.beginNamed("--server", "branch-001")
+	await(s, "transfer of later.csv", again.held)
+	s.order("cancel", id)
+	run.end()
+	again.release()
+}
+
+// recordStableFiles has files looked at again before they are fetched.
+func (s *stack) recordStableFiles() {
+	s.twoSites()
+	s.configure("")
+	content, err := os.ReadFile(s.config)
+	require.NoError(s.t, err)
+	writeFile(s.t, s.config, []byte(strings.Replace(string(content), "defaults: {", "defaults: {stable: 1s, ", 1)))
+	s.start()
+	s.collect(complete)
 }
 
 func (s *stack) recordEagleAbsent() {
