@@ -41,6 +41,7 @@ const (
 	DirectoryMissing  = "DirectoryMissing"
 	UnknownServer     = "UnknownServer"
 	UnknownRun        = "UnknownRun"
+	BadQuestion       = "BadQuestion"
 	TwoFileSystems    = "TwoFileSystems"
 	DirectoryReserved = "DirectoryReserved"
 	DiskFull          = "DiskFull"
@@ -166,7 +167,7 @@ func ReasonOf(err error) (reason, detail string) {
 }
 
 // ours are the type names that a refusal of our own may have; the others are in classes.
-var ours = []string{DirectoryMissing, UnknownServer, UnknownRun}
+var ours = []string{DirectoryMissing, UnknownServer, UnknownRun, BadQuestion}
 
 // namedError returns the outermost application error in the chain whose type name is one of ours. The SDK names those without a class after
 // their Go type, which means nothing to anybody.

@@ -171,6 +171,7 @@ func TestReasonCodes(t *testing.T) {
 		ServerUnreachable: "server_unreachable", LoginRefused: "login_refused", ServerBusy: "server_busy", FileVanished: "file_vanished",
 		PermissionDenied: "permission_denied", TransferTruncated: "transfer_truncated", FileChanged: "file_changed",
 		ProtocolError: "protocol_error", DirectoryMissing: "directory_missing", UnknownServer: "unknown_server", UnknownRun: "unknown_run",
+		BadQuestion:    "bad_question",
 		TwoFileSystems: "two_file_systems", DiskFull: "disk_full", SyncFailed: "sync_failed", ArchiveUnreadable: "archive_unreadable",
 		StageUnwritable: "stage_unwritable",
 	} {

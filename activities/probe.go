@@ -31,12 +31,7 @@ func (t *Tiger) PlanProbe(_ context.Context, in PlanProbeInput) (ProbePlan, erro
 	if err != nil {
 		return ProbePlan{}, err
 	}
-	plan := ProbePlan{Total: len(names)}
-	first, found := slices.BinarySearch(names, in.After)
-	if found {
-		first++
-	}
-	plan.Servers = names[first:]
+	plan := ProbePlan{Total: len(names), Servers: namesAfter(names, in.After)}
 	if len(plan.Servers) > probePage {
 		plan.Servers = plan.Servers[:probePage]
 		plan.Next = plan.Servers[probePage-1]

@@ -208,25 +208,35 @@ func (p *prober) outcome(name string) string {
 // learn says what is known about the server by now.
 func (p *prober) learn() {
 	known, learned := p.t.Pool.Behaviour(p.server.Name), &p.result.Learned
-	learned.Software, learned.REST, learned.TLSResume = known.Software, string(known.Resume), string(known.TLSResume)
+	listing := ""
+	if p.survey != nil {
+		listing = p.survey.summary.Command
+	}
+	learned.know(known, p.options.Passive == ftpclient.PassivePASV, listing)
 	if p.outcome(CheckResume) == CheckFailed {
 		learned.REST = string(ftpclient.No)
 	}
 	if p.server.TLS != config.TLSNone {
 		p.note(CheckTLS, CheckOK, p.encryption())
 	}
-	if p.survey == nil {
-		return // no data connection has come about
+}
+
+// know takes over what the FTP engine knows. listing is the command that the server was listed with, "" if no data connection has come about;
+// pasv says that no other kind of them is asked for.
+func (l *Learned) know(known ftpclient.Behaviour, pasv bool, listing string) {
+	l.Software, l.REST, l.TLSResume = known.Software, string(known.Resume), string(known.TLSResume)
+	if listing == "" {
+		return
 	}
-	learned.Listing, learned.Passive = p.survey.summary.Command, "EPSV"
-	if known.Passive == ftpclient.PassivePASV || p.options.Passive == ftpclient.PassivePASV {
-		learned.Passive = "PASV"
+	l.Listing, l.Passive = listing, "EPSV"
+	if known.Passive == ftpclient.PassivePASV || pasv {
+		l.Passive = "PASV"
 	}
 	switch {
 	case known.ZoneKnown && known.ZoneMinutes != 0:
-		learned.Zone = zoneName(known.ZoneMinutes)
-	case known.ZoneKnown || learned.Listing == "MLSD":
-		learned.Zone = "UTC"
+		l.Zone = zoneName(known.ZoneMinutes)
+	case known.ZoneKnown || listing == "MLSD":
+		l.Zone = "UTC"
 	}
 }
 

@@ -1,6 +1,6 @@
 // Package workflows holds Talon's workflows: CollectWorkflow, its child per server, DecompressWorkflow, and the small
-// ReportWorkflow and ProbeWorkflow that carry a run's account and what servers can do to the starter. Workflow code is deterministic: it knows time, concurrency and the
-// outside world only through workflow.* and the activities.
+// ReportWorkflow, LookupWorkflow and ProbeWorkflow that carry to the starter what the catalog holds and what servers can do. Workflow code is
+// deterministic: it knows time, concurrency and the outside world only through workflow.* and the activities.
 package workflows
 
 import (
@@ -20,6 +20,7 @@ const (
 	decompressPrefix = "decompress/"
 	reportPrefix     = "report/"
 	probePrefix      = "probe/"
+	lookupPrefix     = "lookup/"
 )
 
 // ProgressQuery is the name of the query that every workflow of a run answers with a Progress.
@@ -46,6 +47,9 @@ func DecompressID(run, server string, n int) string {
 
 // ReportID returns the workflow ID of one page of a report; nonce makes it unique.
 func ReportID(run, nonce string) string { return reportPrefix + run + "/" + nonce }
+
+// LookupID returns the workflow ID of one page of an answer to a lookup; what is LookupInput.What, and nonce makes it unique.
+func LookupID(what, nonce string) string { return lookupPrefix + what + "/" + nonce }
 
 // ProbeID returns the workflow ID of the n-th page (1, 2, …) of the probe with this key.
 func ProbeID(key string, n int) string {
@@ -214,4 +218,32 @@ type ProbeInput struct {
 type ProbePage struct {
 	Servers []activities.ServerProbe `json:"servers"`
 	Next    string                   `json:"next,omitempty"` // "": this was the last page
+}
+
+// LookupInput is a question to tiger's catalog: exactly one field is set. Each has a cursor, for one page after the other.
+type LookupInput struct {
+	Servers *activities.ServersInput `json:"servers,omitempty"`
+}
+
+// Names of lookups.
+const (
+	LookupServers = "servers"
+)
+
+// What names the question, "nothing" or "several" if it is not exactly one.
+func (in LookupInput) What() string {
+	what := "nothing"
+	for name, asked := range map[string]bool{LookupServers: in.Servers != nil} {
+		if asked && what == "nothing" {
+			what = name
+		} else if asked {
+			what = "several"
+		}
+	}
+	return what
+}
+
+// LookupPage is the answer: the field of the same name is set.
+type LookupPage struct {
+	Servers *activities.ServersPage `json:"servers,omitempty"`
 }

@@ -22,6 +22,10 @@ func TestWorkflowTypes(t *testing.T) {
 	require.NoError(t, w.env.GetWorkflowError())
 
 	w = newWorld(t)
+	w.execute(LookupID("servers", "n"), "LookupWorkflow", LookupInput{Servers: &activities.ServersInput{}})
+	require.NoError(t, w.env.GetWorkflowError())
+
+	w = newWorld(t)
 	w.execute(ProbeID("k", 1), "ProbeWorkflow", ProbeInput{})
 	require.NoError(t, w.env.GetWorkflowError())
 
@@ -44,7 +48,7 @@ func methods(of any) []string {
 func TestActivityTypes(t *testing.T) {
 	assert.Equal(t, []string{
 		"CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ListServer", "PlanExtraction", "PlanProbe",
-		"PlanRun", "ProbeServer", "ReadReport", "SealArchives",
+		"PlanRun", "ProbeServer", "ReadReport", "ReadServers", "SealArchives",
 	}, methods(tiger))
 	assert.Equal(t, []string{"ExtractArchives"}, methods(eagle))
 	assert.Equal(t, []string{"tiger", "eagle"}, []string{activities.TigerQueue, activities.EagleQueue})
@@ -75,6 +79,7 @@ func TestIDs(t *testing.T) {
 		"decompress/k/b":   DecompressID("collect/k", "b", 1),
 		"decompress/k/b/2": DecompressID("collect/k", "b", 2),
 		"report/run/n":     ReportID("run", "n"),
+		"lookup/files/n":   LookupID("files", "n"),
 		"probe/k":          ProbeID("k", 1),
 		"probe/k/2":        ProbeID("k", 2),
 		"collect/x":        RunID("x"),

@@ -539,6 +539,12 @@ func (f *fakeTiger) ReadReport(ctx context.Context, in activities.ReportInput) (
 	})
 }
 
+func (f *fakeTiger) ReadServers(ctx context.Context, in activities.ServersInput) (activities.ServersPage, error) {
+	return work(ctx, f.w, in, func(in activities.ServersInput) activities.ServersPage {
+		return activities.ServersPage{Next: "page after " + in.After}
+	})
+}
+
 func (f *fakeTiger) PlanProbe(ctx context.Context, in activities.PlanProbeInput) (activities.ProbePlan, error) {
 	return work(ctx, f.w, in, f.w.planProbe)
 }

@@ -8,5 +8,6 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(CollectServerWorkflow)
 	r.RegisterWorkflow(DecompressWorkflow)
 	r.RegisterWorkflow(ReportWorkflow)
+	r.RegisterWorkflow(LookupWorkflow)
 	r.RegisterWorkflow(ProbeWorkflow)
 }

@@ -21,7 +21,7 @@ func TestOpenCreatesDurablePrivateWAL(t *testing.T) {
 	require.NoError(t, err)
 	assert.Zero(t, info.Mode().Perm()&0o007, "others may not read")
 	for pragma, want := range map[string]string{
-		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "3",
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000", "user_version": "4",
 	} {
 		var got string
 		require.NoError(t, c.writer.QueryRow("PRAGMA "+pragma).Scan(&got))

@@ -1,0 +1,99 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	"talon/config"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+)
+
+// ServersInput asks how servers stand, page by page.
+type ServersInput struct {
+	Servers []string `json:"servers,omitempty"` // empty: all of the configuration
+	After   string   `json:"after,omitempty"`   // "" is the first page, then ServersPage.Next
+}
+
+// ServersPage is a page of servers in the order of their names, as JSON about reportBudget bytes.
+type ServersPage struct {
+	Servers []ServerStatus `json:"servers"`
+	Total   int            `json:"total"`          // on all pages
+	Next    string         `json:"next,omitempty"` // "": this is the last page
+	// Every is the interval of the configuration's schedule, and Now tiger's clock: ages are to be measured by it.
+	Every time.Duration `json:"every"`
+	Now   time.Time     `json:"now"`
+}
+
+// ServerStatus is how a server stands: its state in the catalog, where it is, and what is known of it. What is not known is empty.
+type ServerStatus struct {
+	Address string `json:"address"` // host:port
+	catalog.ServerState
+	// Learned is the document of the ServerState in words. Its Sessions are those that the server allowed when it last refused one more.
+	Learned Learned `json:"learned,omitzero"`
+}
+
+// statesAtOnce is how many servers the catalog is asked about in one query.
+const statesAtOnce = 200
+
+// ReadServers returns a page of servers and how they stand; names that are not in the configuration are refused (UnknownServer).
+func (t *Tiger) ReadServers(ctx context.Context, in ServersInput) (ServersPage, error) {
+	names, err := t.serverNames(PlanInput{Servers: in.Servers})
+	if err != nil {
+		return ServersPage{}, err
+	}
+	page := ServersPage{Total: len(names), Every: t.Config.Schedule.Every, Now: time.Now()}
+	left := reportBudget
+	for names := range slices.Chunk(namesAfter(names, in.After), statesAtOnce) {
+		states, err := t.Catalog.ServerStates(ctx, names)
+		if err != nil {
+			return ServersPage{}, Classify(err)
+		}
+		for _, state := range states {
+			status := t.status(state)
+			document, err := json.Marshal(status)
+			if err != nil {
+				return ServersPage{}, Classify(err)
+			}
+			if left -= len(document) + len(","); left < 0 && len(page.Servers) > 0 {
+				page.Next = page.Servers[len(page.Servers)-1].Server
+				return page, nil
+			}
+			page.Servers = append(page.Servers, status)
+		}
+	}
+	return page, nil
+}
+
+// namesAfter returns the part of sorted names that follows one.
+func namesAfter(names []string, after string) []string {
+	first, found := slices.BinarySearch(names, after)
+	if found {
+		first++
+	}
+	return names[first:]
+}
+
+func (t *Tiger) status(state catalog.ServerState) ServerStatus {
+	server := t.Config.Servers[state.Server]
+	var known ftpclient.Behaviour
+	if json.Unmarshal(state.Learned, &known) != nil { // nothing, or what another Talon wrote
+		known = ftpclient.Behaviour{}
+	}
+	listing := ""
+	if !state.LastSuccess.IsZero() { // it has been listed, over a data connection
+		listing = "MLSD"
+		if known.Listing == ftpclient.ListingLIST || server.Listing == config.ListingLIST {
+			listing = "LIST"
+		}
+	}
+	status := ServerStatus{Address: net.JoinHostPort(server.Host, strconv.Itoa(server.Port)), ServerState: state}
+	status.ServerState.Learned = nil
+	status.Learned.know(known, server.Passive == config.PassivePASV, listing)
+	status.Learned.Sessions = known.Sessions
+	return status
+}

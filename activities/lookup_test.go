@@ -1,0 +1,110 @@
+package activities
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"talon/config"
+	"talon/internal/catalog"
+	"talon/internal/ftpclient"
+)
+
+func TestReadServers(t *testing.T) {
+	s := newSite(t, ", passive: pasv", "schedule: {every: 20m}\n")
+	s.addServers("branch-002")
+	s.put("a.txt", "hello")
+	do(s, s.tiger.PlanRun, PlanInput{Run: run1})
+	s.collect(run1)
+	page := do(s, s.tiger.ReadServers, ServersInput{})
+	assert.Equal(t, []any{2, "", 20 * time.Minute}, []any{page.Total, page.Next, page.Every})
+	assert.WithinDuration(t, time.Now(), page.Now, time.Hour)
+	require.Len(t, page.Servers, 2)
+	good, other := page.Servers[0], page.Servers[1]
+	row := s.report(run1).Servers[0]
+	assert.Equal(t, []any{branch, run1, Success, 1, int64(5)}, []any{good.Server, good.Run, good.Result, good.Collected, good.Bytes})
+	assert.True(t, row.End.Equal(good.LastSuccess))
+	configured := s.config.Servers[branch]
+	assert.Equal(t, net.JoinHostPort(configured.Host, strconv.Itoa(configured.Port)), good.Address)
+	assert.Equal(t, []string{"PASV", "MLSD", "UTC"}, []string{good.Learned.Passive, good.Learned.Listing, good.Learned.Zone})
+	assert.NotEmpty(t, good.Learned.Software)
+
+	assert.Equal(t, "branch-002", other.Server)
+	assert.Equal(t, catalog.ServerState{Server: "branch-002"}, other.ServerState, "no run has a row for it")
+	assert.Equal(t, Learned{}, other.Learned, "what nobody has seen is not known")
+
+	named := do(s, s.tiger.ReadServers, ServersInput{Servers: []string{"branch-002"}})
+	assert.Equal(t, []any{1, "branch-002"}, []any{named.Total, named.Servers[0].Server})
+	_, err := attempt(s, s.tiger.ReadServers, ServersInput{Servers: []string{"brnach-001"}})
+	requireReason(t, err, "unknown_server", true)
+	assert.ErrorContains(t, err, "did you mean "+branch)
+}
+
+// TestWhatIsKnownOfAServerInWords: the same words as those of a probe, of what the catalog holds.
+func TestWhatIsKnownOfAServerInWords(t *testing.T) {
+	s := newSite(t, "", "")
+	s.set(func(server *config.Server) { server.Listing = config.ListingLIST })
+	collected := time.Now()
+	learned := func(known any) json.RawMessage {
+		document, err := json.Marshal(known)
+		require.NoError(t, err)
+		return document
+	}
+	for name, test := range map[string]struct {
+		known any
+		last  time.Time
+		want  Learned
+	}{
+		"a line elsewhere": {
+			ftpclient.Behaviour{Software: "ftpd", Passive: ftpclient.PassivePASV, Resume: ftpclient.Yes, ZoneKnown: true, ZoneMinutes: 480, Sessions: 3}, collected,
+			Learned{Software: "ftpd", Passive: "PASV", Listing: "LIST", REST: "yes", Zone: "+08:00", Sessions: 3},
+		},
+		"in UTC":            {ftpclient.Behaviour{ZoneKnown: true}, collected, Learned{Passive: "EPSV", Listing: "LIST", Zone: "UTC"}},
+		"zone unknown":      {ftpclient.Behaviour{}, collected, Learned{Passive: "EPSV", Listing: "LIST"}},
+		"never collected":   {ftpclient.Behaviour{Software: "ftpd"}, time.Time{}, Learned{Software: "ftpd"}},
+		"of another writer": {[]int{1}, collected, Learned{Passive: "EPSV", Listing: "LIST"}},
+	} {
+		status := s.tiger.status(catalog.ServerState{Server: branch, LastSuccess: test.last, Learned: learned(test.known)})
+		assert.Equal(t, test.want, status.Learned, name)
+	}
+}
+
+// TestServersComeInPages: far more than one payload may hold, each server once, in the order of their names.
+func TestServersComeInPages(t *testing.T) {
+	s := newSite(t, "", "")
+	s.config.Servers = map[string]config.Server{}
+	for i := range 3000 {
+		s.addServers(fmt.Sprintf("branch-%04d", i))
+	}
+	var names []string
+	pages := 0
+	for in := (ServersInput{}); pages == 0 || in.After != ""; pages++ {
+		page := do(s, s.tiger.ReadServers, in)
+		document, err := json.Marshal(page)
+		require.NoError(t, err)
+		assert.Less(t, len(document), 200<<10)
+		assert.Equal(t, 3000, page.Total)
+		for _, server := range page.Servers {
+			names = append(names, server.Server)
+		}
+		in.After = page.Next
+	}
+	assert.Equal(t, s.config.ServerNames(), names)
+	assert.Greater(t, pages, 1)
+}
+
+// TestReasonsThatSayNothingOfABranch: the catalog must know them, and knows none of this package's names.
+func TestReasonsThatSayNothingOfABranch(t *testing.T) {
+	s := newSite(t, "", "")
+	for i, reason := range []string{ReasonBusy, ReasonRunning, ReasonNotStarted, ReasonCancelled} {
+		row := catalog.ServerRow{Run: fmt.Sprint("collect/", i), Server: branch, Result: Failed, Reason: reason, End: time.Now()}
+		require.NoError(t, s.tiger.Catalog.SaveServer(t.Context(), row))
+		assert.Equal(t, catalog.ServerState{Server: branch, Latest: reason}, do(s, s.tiger.ReadServers, ServersInput{}).Servers[0].ServerState)
+	}
+}
