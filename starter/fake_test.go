@@ -42,7 +42,9 @@ type fakeTemporal struct {
 	waiting  chan struct{}                    // closed when somebody waits for a workflow
 	endless  bool                             // workflows do not end
 	pages    map[string]activities.ReportPage // by run and cursor
-	broken   error                            // what reading a report comes to
+	answers  []workflows.LookupPage           // to lookups, one after the other
+	lookups  []workflows.LookupInput          // that were asked
+	broken   error                            // what reading a report or a lookup comes to
 	status   enumspb.WorkflowExecutionStatus  // of every run; unspecified: Temporal knows none
 	schedule *fakeSchedule
 }
@@ -67,6 +69,9 @@ func (f *fakeTemporal) ExecuteWorkflow(ctx context.Context, options client.Start
 	}
 	if page, ok := args[0].(activities.ReportInput); ok {
 		return &fakeRun{id: options.ID, get: func(context.Context) (any, error) { return f.page(page) }}, nil
+	}
+	if in, ok := args[0].(workflows.LookupInput); ok {
+		return &fakeRun{id: options.ID, get: func(context.Context) (any, error) { return f.lookUp(in) }}, nil
 	}
 	if f.startError != nil {
 		return nil, f.startError
@@ -100,6 +105,17 @@ func (f *fakeTemporal) report(run string, pages ...activities.ReportPage) {
 		f.pages[run+"|"+cursor] = page
 		cursor = page.Next
 	}
+}
+
+// lookUp gives the next answer.
+func (f *fakeTemporal) lookUp(in workflows.LookupInput) (any, error) {
+	f.lookups = append(f.lookups, in)
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	answer := f.answers[0]
+	f.answers = f.answers[1:]
+	return answer, nil
 }
 
 // end sets what becomes of a workflow.

@@ -46,6 +46,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.collectCommand(), a.decompressCommand(), a.resultCommand(), a.scheduleCommand(), a.probeCommand())
 	root.AddCommand(a.serverOrders()...)
 	root.AddCommand(a.cancelCommand())
+	root.AddCommand(a.serversCommand())
 	return root
 }
 
