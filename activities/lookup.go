@@ -97,3 +97,39 @@ func (t *Tiger) status(state catalog.ServerState) ServerStatus {
 	status.Learned.Sessions = known.Sessions
 	return status
 }
+
+// RunsInput asks for the latest runs, page by page.
+type RunsInput struct {
+	catalog.RunsQuery
+	Limit  int    `json:"limit"`            // of a page
+	Cursor string `json:"cursor,omitempty"` // "" is the first page, then RunsPage.Next
+}
+
+// RunsPage is a page of runs, the latest first, as JSON about reportBudget bytes.
+type RunsPage struct {
+	catalog.RunsPage
+	Now time.Time `json:"now"` // by tiger's clock
+}
+
+// ReadRuns returns a page of runs. A server that is neither in the configuration nor in any run asked for is refused (UnknownServer).
+func (t *Tiger) ReadRuns(ctx context.Context, in RunsInput) (RunsPage, error) {
+	page, err := t.Catalog.Runs(ctx, in.RunsQuery, in.Cursor, in.Limit, reportBudget)
+	if err != nil {
+		return RunsPage{}, Classify(err)
+	}
+	if in.Cursor == "" && len(page.Runs) == 0 {
+		if err := t.knows(in.Server); err != nil {
+			return RunsPage{}, err
+		}
+	}
+	return RunsPage{RunsPage: page, Now: time.Now()}, nil
+}
+
+// knows refuses the name of a server that is not in the configuration. Of one that was taken out of it the catalog may know all the same, so this
+// is asked only where that knows nothing.
+func (t *Tiger) knows(server string) error {
+	if _, ok := t.Config.Servers[server]; ok || server == "" {
+		return nil
+	}
+	return refuse(UnknownServer, UnknownServerMessage(t.Config, server))
+}

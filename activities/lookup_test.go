@@ -108,3 +108,29 @@ func TestReasonsThatSayNothingOfABranch(t *testing.T) {
 		assert.Equal(t, catalog.ServerState{Server: branch, Latest: reason}, do(s, s.tiger.ReadServers, ServersInput{}).Servers[0].ServerState)
 	}
 }
+
+func TestReadRuns(t *testing.T) {
+	s := newSite(t, "", "")
+	s.put("a.txt", "hello")
+	for _, run := range []string{run1, run2} {
+		do(s, s.tiger.PlanRun, PlanInput{Run: run})
+		s.collect(run)
+	}
+	conclude(s, s.tiger.CloseRun, CloseRunInput{Run: run2, Start: time.Now()})
+	first := do(s, s.tiger.ReadRuns, RunsInput{Limit: 1})
+	require.Len(t, first.Runs, 1)
+	assert.Equal(t, []any{run2, 1, 1, 0}, []any{first.Runs[0].ID, first.Runs[0].Servers, first.Runs[0].Good, first.Runs[0].Files})
+	assert.WithinDuration(t, time.Now(), first.Now, time.Hour)
+	second := do(s, s.tiger.ReadRuns, RunsInput{Limit: 1, Cursor: first.Next})
+	require.Len(t, second.Runs, 1)
+	assert.Equal(t, []any{run1, 1, int64(5), true}, []any{second.Runs[0].ID, second.Runs[0].Files, second.Runs[0].Bytes, second.Runs[0].End.IsZero()})
+	assert.Empty(t, second.Next)
+
+	of := func(server string) RunsInput { return RunsInput{Limit: 1, RunsQuery: catalog.RunsQuery{Server: server}} }
+	assert.Len(t, do(s, s.tiger.ReadRuns, of(branch)).Runs, 1)
+	_, err := attempt(s, s.tiger.ReadRuns, of("brnach-001"))
+	requireReason(t, err, "unknown_server", true)
+	s.set(func(*config.Server) {})
+	delete(s.config.Servers, branch)
+	assert.Len(t, do(s, s.tiger.ReadRuns, of(branch)).Runs, 1, "what was taken out of the configuration has its history all the same")
+}

@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
 
 	"talon/workflows"
 )
+
+// errNoAnswer: a worker that knows less than this program has answered.
+var errNoAnswer = errors.New("tiger's worker has no answer to this question: it is older than this program")
 
 // lookUp asks tiger's catalog one question and returns one page of the answer. command is what the user called.
 func lookUp(ctx context.Context, c client.Client, command string, in workflows.LookupInput) (workflows.LookupPage, error) {
@@ -61,4 +67,36 @@ func span(d time.Duration) string {
 // spanCell is a length of time: seconds for programs.
 func spanCell(d time.Duration) cell {
 	return cell{shown: span(d), plain: strconv.FormatFloat(d.Seconds(), 'f', -1, 64)}
+}
+
+// parseMoment reads what people write for a moment: how long ago (24h, 7d), a day or a time in their zone, or RFC 3339. "" is the zero time.
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if days, found := strings.CutSuffix(text, "d"); found {
+		if n, err := strconv.ParseFloat(days, 64); err == nil && n >= 0 && n < 100_000 {
+			return now.Add(-time.Duration(n * 24 * float64(time.Hour))), nil
+		}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02 15:04", time.DateTime, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return at, nil
+		}
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	return time.Time{}, fmt.Errorf("--%s %q is no moment: write how long ago (24h, 7d), a day (2026-11-23), or a time (\"2026-11-23 05:15\")", flag, text)
+}
+
+// checkWord refuses what is not one of the words that a flag takes; "" is nothing.
+func checkWord(flag, given string, words ...string) error {
+	if given == "" || slices.Contains(words, given) {
+		return nil
+	}
+	return fmt.Errorf("--%s %q is none of %s", flag, given, strings.Join(words, ", "))
 }

@@ -43,10 +43,17 @@ func (a *app) command() *cobra.Command {
 		Example: "  starter collect --wait\n  starter result 20261123-051500-ab12\n  starter probe branch-001\n  starter schedule create --every 15m",
 		Version: commandline.Version(),
 	}
-	root.AddCommand(a.collectCommand(), a.decompressCommand(), a.resultCommand(), a.scheduleCommand(), a.probeCommand())
+	root.AddCommand(
+		a.collectCommand(),
+		a.decompressCommand(),
+		a.resultCommand(),
+		a.probeCommand(),
+		a.scheduleCommand(),
+		a.runsCommand(),
+		a.serversCommand(),
+		a.cancelCommand(),
+	)
 	root.AddCommand(a.serverOrders()...)
-	root.AddCommand(a.cancelCommand())
-	root.AddCommand(a.serversCommand())
 	return root
 }
 

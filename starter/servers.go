@@ -96,7 +96,7 @@ func readServers(ctx context.Context, c client.Client, names []string) (serverSt
 			return answer, err
 		}
 		if page.Servers == nil {
-			return answer, errors.New("cannot look up servers: tiger's worker gave no answer")
+			return answer, errNoAnswer
 		}
 		answer.Now, answer.Every = page.Servers.Now, page.Servers.Every.String()
 		for _, status := range page.Servers.Servers {

@@ -223,17 +223,19 @@ type ProbePage struct {
 // LookupInput is a question to tiger's catalog: exactly one field is set. Each has a cursor, for one page after the other.
 type LookupInput struct {
 	Servers *activities.ServersInput `json:"servers,omitempty"`
+	Runs    *activities.RunsInput    `json:"runs,omitempty"`
 }
 
 // Names of lookups.
 const (
 	LookupServers = "servers"
+	LookupRuns    = "runs"
 )
 
 // What names the question, "nothing" or "several" if it is not exactly one.
 func (in LookupInput) What() string {
 	what := "nothing"
-	for name, asked := range map[string]bool{LookupServers: in.Servers != nil} {
+	for name, asked := range map[string]bool{LookupServers: in.Servers != nil, LookupRuns: in.Runs != nil} {
 		if asked && what == "nothing" {
 			what = name
 		} else if asked {
@@ -246,4 +248,5 @@ func (in LookupInput) What() string {
 // LookupPage is the answer: the field of the same name is set.
 type LookupPage struct {
 	Servers *activities.ServersPage `json:"servers,omitempty"`
+	Runs    *activities.RunsPage    `json:"runs,omitempty"`
 }

@@ -545,6 +545,13 @@ func (f *fakeTiger) ReadServers(ctx context.Context, in activities.ServersInput)
 	})
 }
 
+func (f *fakeTiger) ReadRuns(ctx context.Context, in activities.RunsInput) (activities.RunsPage, error) {
+	return work(ctx, f.w, in, func(in activities.RunsInput) (page activities.RunsPage) {
+		page.Next = "page after " + in.Cursor
+		return page
+	})
+}
+
 func (f *fakeTiger) PlanProbe(ctx context.Context, in activities.PlanProbeInput) (activities.ProbePlan, error) {
 	return work(ctx, f.w, in, f.w.planProbe)
 }

@@ -19,6 +19,8 @@ func LookupWorkflow(ctx workflow.Context, in LookupInput) (LookupPage, error) {
 	switch what {
 	case LookupServers:
 		err = cheaply(ctx, tigerCall, summary, tiger.ReadServers, *in.Servers, &page.Servers)
+	case LookupRuns:
+		err = cheaply(ctx, tigerCall, summary, tiger.ReadRuns, *in.Runs, &page.Runs)
 	default:
 		err = temporal.NewNonRetryableApplicationError(fmt.Sprintf("a lookup asks one question, this one %q", what), activities.BadQuestion, nil)
 	}

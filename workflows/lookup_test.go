@@ -12,17 +12,23 @@ import (
 // lookups has each question that there is.
 var lookups = []LookupInput{
 	{Servers: &activities.ServersInput{Servers: []string{"a"}, After: "c"}},
+	{Runs: &activities.RunsInput{Limit: 3, Cursor: "c"}},
 }
 
 func TestLookup(t *testing.T) {
-	w := newWorld(t)
-	w.execute(LookupID(LookupServers, "n"), LookupWorkflow, lookups[0])
-	assert.Equal(t, LookupPage{Servers: &activities.ServersPage{Next: "page after c"}}, resultOf[LookupPage](w))
-	assert.Equal(t, []activities.ServersInput{*lookups[0].Servers}, inputs[activities.ServersInput](w))
+	servers, runs := activities.ServersPage{}, activities.RunsPage{}
+	servers.Next, runs.Next = "page after c", "page after c"
+	for i, want := range []LookupPage{{Servers: &servers}, {Runs: &runs}} {
+		w := newWorld(t)
+		w.execute(LookupID(lookups[i].What(), "n"), LookupWorkflow, lookups[i])
+		assert.Equal(t, want, resultOf[LookupPage](w))
+	}
 }
 
 func TestALookupAsksOneQuestion(t *testing.T) {
-	for what, in := range map[string]LookupInput{"nothing": {}} {
+	for what, in := range map[string]LookupInput{
+		"nothing": {}, "several": {Servers: lookups[0].Servers, Runs: lookups[1].Runs},
+	} {
 		w := newWorld(t)
 		w.execute(LookupID(what, "n"), LookupWorkflow, in)
 		require.ErrorContains(t, w.env.GetWorkflowError(), what)

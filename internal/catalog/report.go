@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 )
 
@@ -56,17 +55,15 @@ func (c *Catalog) Report(ctx context.Context, run, cursor string, budget int) (R
 	if err != nil {
 		return ReportPage{}, missing(err, "report of %s", run)
 	}
-	r := &reporter{db: c.reader, run: run, left: budget - frame}
+	r := &reporter{db: c.reader, run: run, room: roomOf(budget)}
 	if err := r.read(ctx, row, cursor); err != nil {
 		return ReportPage{}, fmt.Errorf("catalog: report of %s: %w", run, err)
 	}
 	return r.page, nil
 }
 
-func readRun(ctx context.Context, q querier, id string) (r RunRow, err error) {
-	err = q.QueryRowContext(ctx, `SELECT id, kind, result, reason, detail, started_at, ended_at, leftovers FROM runs WHERE id = ?`, id).
-		Scan(&r.ID, &r.Kind, &r.Result, &r.Reason, &r.Detail, instant{&r.Start}, instant{&r.End}, &r.Leftovers)
-	return r, err
+func readRun(ctx context.Context, q querier, id string) (RunRow, error) {
+	return scanRun(q.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = ?`, id))
 }
 
 // position is where a row stands in its section: the ID of what it belongs to, and its own.
@@ -76,8 +73,7 @@ type position struct{ outer, inner int64 }
 type reporter struct {
 	db   *sql.DB
 	run  string
-	left int
-	rows int
+	room room
 	page ReportPage
 }
 
@@ -129,16 +125,9 @@ func (r *reporter) fill(ctx context.Context, s section, after position) (last po
 
 // take adds a row to the page if there is room for it.
 func (r *reporter) take(row any) (bool, error) {
-	text, err := json.Marshal(row)
-	if err != nil {
+	if taken, err := r.room.take(row); err != nil || !taken {
 		return false, err
 	}
-	size := len(text) + len(",")
-	if r.rows > 0 && size > r.left {
-		return false, nil
-	}
-	r.rows++
-	r.left -= size
 	switch row := row.(type) {
 	case *RunRow:
 		r.page.Run = row
