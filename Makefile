@@ -9,7 +9,7 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools test race fuzz bench-extract bench-transfer lint fmt histories clean
+.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools chromium test race fuzz bench-extract bench-transfer lint fmt histories screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,10 +68,13 @@ ftp-servers: ## fetch Debian's FTP servers for the interoperability tests (5 MB,
 archive-tools: ## fetch Debian's archive programs for the tests of the extraction engine (10 MB, once; else what needs them is skipped)
 	go run ./internal/archivetools/cmd/archivetools
 
-test: build temporal gateway ftp-servers archive-tools ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+chromium: ## find a browser for the tests of the Web UI, or fetch Debian's (100 MB, once; root on Debian, else those tests are skipped)
+	go run ./internal/chromium/cmd/chromium
+
+test: build temporal gateway ftp-servers archive-tools chromium ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
 	go test -timeout 25m $(PACKAGES)
 
-race: build temporal gateway ftp-servers archive-tools ## run every test under the race detector (needs a C compiler)
+race: build temporal gateway ftp-servers archive-tools chromium ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
 
 fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata/fuzz and from then on part of the tests
@@ -98,6 +101,9 @@ fmt: $(TOOLS)/gofumpt ## format the code
 
 histories: build temporal ## record new workflow histories for the replay tests, from a real server (see workflows/testdata/README.md)
 	TALON_RECORD_HISTORIES=1 go test -count=1 -timeout 20m -run TestRecordHistories -v ./internal/e2e/
+
+screenshots: build temporal chromium ## take the pictures of docs/web-ui.md anew, from a real run
+	TALON_SCREENSHOTS=1 go test -count=1 -timeout 10m -run TestWebUI -v ./internal/e2e/
 
 $(TOOLS)/staticcheck: tools/go.mod
 	go build -C tools -o $@ honnef.co/go/tools/cmd/staticcheck

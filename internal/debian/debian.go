@@ -95,7 +95,8 @@ func (i *Installation) Environ() []string {
 
 // Libraries are the directories of the libraries that came with the packages.
 func (i *Installation) Libraries() (dirs []string) {
-	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*", "usr/lib"} { // GNUstep's are in the last
+	// PulseAudio keeps one in a directory of its own, and GNUstep's are in the last.
+	for _, pattern := range []string{"lib/*-linux-gnu*", "usr/lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/pulseaudio", "usr/lib"} {
 		found, err := filepath.Glob(i.Path(pattern))
 		if err == nil { // the pattern is right
 			dirs = append(dirs, found...)
