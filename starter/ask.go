@@ -43,6 +43,7 @@ func ask(ctx context.Context, c client.Client, q question, answer any) error {
 	}
 	handle, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: q.id, TaskQueue: activities.TigerQueue, WorkflowExecutionTimeout: q.patience, StaticSummary: q.summary, StaticDetails: q.details,
+		Memo: memo(),
 	}, q.workflow, q.input)
 	if err == nil {
 		err = handle.Get(ctx, answer)

@@ -57,11 +57,22 @@ func (a *app) decompress(ctx context.Context, o decompressOptions) error {
 	run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.OwnDecompressID(newKey(called)), TaskQueue: activities.TigerQueue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: workflows.Summary("decompress " + o.zipDir),
+		StaticDetails: decompressDetails(in), Memo: memo(),
 	}, workflows.DecompressWorkflow, in)
 	if err != nil {
 		return fmt.Errorf("start the decompression: %w", err)
 	}
 	return a.follow(ctx, temporal, run.GetID(), called, o.follow)
+}
+
+// decompressDetails says what a decompression of its own is there for.
+func decompressDetails(in workflows.DecompressInput) string {
+	where := "not in its subdirectories"
+	if in.Recursive {
+		where = "and in its subdirectories"
+	}
+	return fmt.Sprintf("Has an eagle extract the archives in `%s`, %s, and publishes what was in them below `%s`. It belongs to no collection.\n\n"+
+		"What became of each archive: `starter result` with this workflow's ID.", in.ZipDir, where, in.UnzipDir)
 }
 
 // check makes the paths absolute and refuses a ZIPDIR that is not there, before a workflow starts.

@@ -87,6 +87,8 @@ func TestDecompressStarts(t *testing.T) {
 	assert.Equal(t, options.ID+"\n", got.stdout)
 	assert.Equal(t, "tiger", options.TaskQueue)
 	assert.Equal(t, workflows.DecompressInput{ZipDir: dir, UnzipDir: filepath.Join(dir, "out"), Own: true, Recursive: true}, f.started[0].input)
+	assert.Contains(t, options.StaticDetails, "in `"+dir+"`, and in its subdirectories")
+	assert.Equal(t, whoami(), options.Memo["by"])
 
 	f = newFake()
 	long := "/nowhere/" + strings.Repeat("日报/", 100)

@@ -104,6 +104,7 @@ func probePage(
 	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: id, TaskQueue: activities.TigerQueue, WorkflowExecutionTimeout: probeLimit,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: probeSummary(in),
+		StaticDetails: probeDetails(in), Memo: memo(),
 	}, workflows.ProbeWorkflow, in)
 	if err != nil {
 		return page, fmt.Errorf("start the probe: %w", err)
@@ -125,6 +126,20 @@ func probePage(
 		return page, errors.Join(fmt.Errorf("interrupted, but %s could not be cancelled and goes on", id), err)
 	}
 	return page, fmt.Errorf("interrupted; %s is being cancelled", id)
+}
+
+// probeDetails says what a page of a probe is there for.
+func probeDetails(in workflows.ProbeInput) string {
+	details := "Tiger logs in to each server once, lists it, fetches a byte, and tries what it can do; the next collection uses what was learned."
+	if in.Write {
+		details += " It also stores a small file there, renames and deletes it."
+	} else {
+		details += " Nothing is changed on a server."
+	}
+	if in.After != "" {
+		details += fmt.Sprintf("\n\nThis page begins after `%s`.", in.After)
+	}
+	return details
 }
 
 func probeSummary(in workflows.ProbeInput) string {

@@ -105,6 +105,8 @@ func TestProbe(t *testing.T) {
 	assert.Equal(t, 2*time.Hour, first.options.WorkflowExecutionTimeout)
 	assert.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, first.options.WorkflowIDConflictPolicy)
 	assert.Equal(t, "probe and write to all servers", first.options.StaticSummary)
+	assert.Contains(t, first.options.StaticDetails, "stores a small file")
+	assert.Equal(t, whoami(), first.options.Memo["by"])
 	assert.Equal(t, workflows.ProbeInput{Servers: []string{}, Write: true}, first.input)
 	assert.Equal(t, workflows.ProbeInput{Servers: []string{}, Write: true, After: "branch-002"}, second.input)
 	assert.Empty(t, f.cancelled)
@@ -129,6 +131,7 @@ func TestProbeExitCodes(t *testing.T) {
 		assert.Equal(t, printedProbes(t, test.probes, outputTable), got.stdout)
 		assert.Equal(t, workflows.ProbeInput{Servers: []string{"branch-001"}}, f.started[0].input)
 		assert.Equal(t, "probe branch-001", f.started[0].options.StaticSummary)
+		assert.Contains(t, f.started[0].options.StaticDetails, "Nothing is changed on a server")
 	}
 }
 

@@ -155,8 +155,44 @@ func (o scheduleOptions) action() *client.ScheduleWorkflowAction {
 		Args: []any{workflows.CollectInput{Servers: o.servers}},
 		// One stuck run would silence every later one under overlap skip.
 		WorkflowExecutionTimeout: runLimit,
-		StaticSummary:            "collect, started by the schedule",
+		StaticSummary:            o.summary(),
+		StaticDetails:            o.details(),
+		Memo:                     o.memo(),
 	}
+}
+
+// memo says who made the schedule, for nobody starts its runs.
+func (o scheduleOptions) memo() map[string]any {
+	m := memo()
+	m["by"] = fmt.Sprintf("schedule %s, made by %s", scheduleID, m["by"])
+	return m
+}
+
+func (o scheduleOptions) summary() string {
+	what := "all servers"
+	if len(o.servers) > 0 {
+		what = strings.Join(o.servers, ", ")
+	}
+	return workflows.Summary("started by the schedule: collect " + what)
+}
+
+// details says what a scheduled collection is there for.
+func (o scheduleOptions) details() string {
+	return fmt.Sprintf("Collects the new and changed files, as the schedule `%s` has it done every %s. While it is at work the schedule starts no other; archives are "+
+		"extracted after it, in workflows of their own.\n\nWhat became of every server and file: `starter result` with this workflow's ID. The schedule: "+
+		"`starter schedule describe`, `pause`, `unpause`.", scheduleID, inWords(o.every))
+}
+
+// inWords is a duration without units that are zero, such as "15m".
+func inWords(d time.Duration) string {
+	words := d.String()
+	if strings.HasSuffix(words, "m0s") {
+		words = strings.TrimSuffix(words, "0s")
+	}
+	if strings.HasSuffix(words, "h0m") {
+		words = strings.TrimSuffix(words, "0m")
+	}
+	return words
 }
 
 // scheduleStep is a subcommand that does one thing to the schedule.

@@ -29,6 +29,9 @@ func TestScheduleCreate(t *testing.T) {
 	assert.Equal(t, "tiger", action.TaskQueue)
 	assert.Equal(t, 24*time.Hour, action.WorkflowExecutionTimeout, "a stuck run must not silence all later ones")
 	assert.Equal(t, []any{workflows.CollectInput{}}, action.Args)
+	assert.Equal(t, "started by the schedule: collect all servers", action.StaticSummary)
+	assert.Contains(t, action.StaticDetails, "every 15m.")
+	assert.Equal(t, "schedule collect, made by "+whoami(), action.Memo["by"])
 
 	assert.Zero(t, f.start(t.Context(), "schedule", "pause", "--note", "holiday").code)
 	s.options.Overlap, s.options.CatchupWindow = enumspb.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL, time.Hour // somebody's experiment
@@ -43,6 +46,8 @@ func TestScheduleCreate(t *testing.T) {
 	got = f.start(t.Context(), "schedule", "create", "--config", writeConfig(t, settings), "--every", "1h", "--jitter", "0s")
 	assert.Equal(t, "schedule collect updated: every 1h0m0s\n", got.stdout, "flags override the file")
 	assert.Zero(t, s.options.Spec.Jitter)
+	action = s.options.Action.(*client.ScheduleWorkflowAction)
+	assert.Contains(t, action.StaticDetails, "every 1h.")
 }
 
 func TestScheduleSteps(t *testing.T) {
