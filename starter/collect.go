@@ -62,7 +62,7 @@ func (a *app) collect(ctx context.Context, o collectOptions) error {
 	run, err := temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflows.CollectID(newKey(called)), TaskQueue: activities.TigerQueue, WorkflowExecutionTimeout: runLimit,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, StaticSummary: collectSummary(o),
-		StaticDetails: workflows.CollectDetails("By hand."), Memo: map[string]any{"by": whoami()},
+		StaticDetails: workflows.CollectDetails("By hand."), Memo: memo(),
 	}, workflows.CollectWorkflow, in)
 	if err != nil {
 		return fmt.Errorf("start the collection: %w", err)

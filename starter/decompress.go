@@ -71,8 +71,8 @@ func decompressDetails(in workflows.DecompressInput) string {
 	if in.Recursive {
 		where = "and in its subdirectories"
 	}
-	return fmt.Sprintf("Has an eagle extract the archives in `%s`, %s, and publishes what was in them below `%s`. It belongs to no collection.\n\n"+
-		"What became of each archive: `starter result` with this workflow's ID.", in.ZipDir, where, in.UnzipDir)
+	return workflows.Details(fmt.Sprintf("Has an eagle extract the archives in `%s`, %s, and publishes what was in them below `%s`. It belongs to no collection.\n\n"+
+		"What became of each archive: `starter result` with this workflow's ID.", in.ZipDir, where, in.UnzipDir))
 }
 
 // check makes the paths absolute and refuses a ZIPDIR that is not there, before a workflow starts.

@@ -139,7 +139,7 @@ func probeDetails(in workflows.ProbeInput) string {
 	if in.After != "" {
 		details += fmt.Sprintf("\n\nThis page begins after `%s`.", in.After)
 	}
-	return details
+	return workflows.Details(details)
 }
 
 func probeSummary(in workflows.ProbeInput) string {

@@ -178,21 +178,7 @@ func (o scheduleOptions) summary() string {
 
 // details says what a scheduled collection is there for.
 func (o scheduleOptions) details() string {
-	return fmt.Sprintf("Collects the new and changed files, as the schedule `%s` has it done every %s. While it is at work the schedule starts no other; archives are "+
-		"extracted after it, in workflows of their own.\n\nWhat became of every server and file: `starter result` with this workflow's ID. The schedule: "+
-		"`starter schedule describe`, `pause`, `unpause`.", scheduleID, inWords(o.every))
-}
-
-// inWords is a duration without units that are zero, such as "15m".
-func inWords(d time.Duration) string {
-	words := d.String()
-	if strings.HasSuffix(words, "m0s") {
-		words = strings.TrimSuffix(words, "0s")
-	}
-	if strings.HasSuffix(words, "h0m") {
-		words = strings.TrimSuffix(words, "0m")
-	}
-	return words
+	return workflows.CollectDetails(fmt.Sprintf("By the schedule, every %s unless one is still at work.", workflows.TimeText(o.every)))
 }
 
 // scheduleStep is a subcommand that does one thing to the schedule.

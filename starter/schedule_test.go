@@ -30,7 +30,7 @@ func TestScheduleCreate(t *testing.T) {
 	assert.Equal(t, 24*time.Hour, action.WorkflowExecutionTimeout, "a stuck run must not silence all later ones")
 	assert.Equal(t, []any{workflows.CollectInput{}}, action.Args)
 	assert.Equal(t, "started by the schedule: collect all servers", action.StaticSummary)
-	assert.Contains(t, action.StaticDetails, "every 15m.")
+	assert.Contains(t, action.StaticDetails, "every 15 min")
 	assert.Equal(t, "schedule collect, made by "+whoami(), action.Memo["by"])
 
 	assert.Zero(t, f.start(t.Context(), "schedule", "pause", "--note", "holiday").code)
@@ -47,7 +47,7 @@ func TestScheduleCreate(t *testing.T) {
 	assert.Equal(t, "schedule collect updated: every 1h0m0s\n", got.stdout, "flags override the file")
 	assert.Zero(t, s.options.Spec.Jitter)
 	action = s.options.Action.(*client.ScheduleWorkflowAction)
-	assert.Contains(t, action.StaticDetails, "every 1h.")
+	assert.Contains(t, action.StaticDetails, "every 1 h")
 }
 
 func TestScheduleSteps(t *testing.T) {

@@ -62,7 +62,7 @@ func (c *collectRun) showResult(ctx workflow.Context, result CollectResult) {
 	if ctx.Err() != nil {
 		d.add("What had arrived from servers that were at work is kept; `starter result %s` counts it.", result.Run)
 	}
-	d.add("**%d of %s complete**: %s, in %s", result.Good, count(result.Servers, "server"), collected(result.Books), timeText(result.End.Sub(result.Start)))
+	d.add("**%d of %s complete**: %s, in %s", result.Good, count(result.Servers, "server"), collected(result.Books), TimeText(result.End.Sub(result.Start)))
 	var rows [][]string
 	for _, f := range result.Failures {
 		rows = append(rows, []string{Quote(f.Server), resultWord(f.Result), trouble(f.Server, f.Reason, f.Detail)})

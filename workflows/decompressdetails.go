@@ -20,10 +20,10 @@ func (d *decompression) show(ctx workflow.Context) {
 	switch d.state {
 	case StateWaitingForEagle:
 		text.add("No eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. Start one: "+
-			"`worker --role eagle --config …`", activities.EagleQueue, timeText(d.Deadline))
+			"`worker --role eagle --config …`", activities.EagleQueue, TimeText(d.Deadline))
 	case StateWaitingForGateway:
 		text.add("Eagle cannot get at tiger's directories: %s", Quote(d.trouble))
-		text.add("The archives wait, at most %s; collection goes on meanwhile. `starter retry %s` tries at once.", timeText(d.Deadline), d.id)
+		text.add("The archives wait, at most %s; collection goes on meanwhile. `starter retry %s` tries at once.", TimeText(d.Deadline), d.id)
 	}
 	d.addTroubles(&text)
 	text.show(ctx)
@@ -36,7 +36,7 @@ func (d *decompression) showResult(ctx workflow.Context, result DecompressResult
 	}
 	text.add("**%d of %s complete**%s; %s (%s) extracted, in %s", result.Succeeded, count(result.Total, "archive"),
 		and(tally(quantity{result.Partly, "partly"}, quantity{result.Failed, "failed"})), count(result.Files, "file"), bytesText(result.Bytes),
-		timeText(result.End.Sub(result.Start)))
+		TimeText(result.End.Sub(result.Start)))
 	d.addTroubles(&text)
 	text.show(ctx)
 	setOutcome(ctx, d.SearchAttributes, result.Result, result.Files, result.Failed+result.Partly)
@@ -54,5 +54,5 @@ func (d *decompression) addTroubles(text *details) {
 func decompressionDetails(in DecompressInput) string {
 	return Details(fmt.Sprintf("Has %s that `%s` collected from **%s** extracted by an eagle, and publishes what was in them below `%s`. Collection does "+
 		"not wait for it: while no eagle is there, or cannot get at tiger's directories, it waits, at most %s.\n\nOrders: `starter cancel`, `starter retry` with "+
-		"this workflow's ID.", count(in.Archives, "archive"), in.Run, Quote(in.Server), in.UnzipDir, timeText(in.Deadline)))
+		"this workflow's ID.", count(in.Archives, "archive"), in.Run, Quote(in.Server), in.UnzipDir, TimeText(in.Deadline)))
 }

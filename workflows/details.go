@@ -136,8 +136,8 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// timeText is a length of time for people, with its two largest units.
-func timeText(d time.Duration) string {
+// TimeText is a length of time for people, with its two largest units.
+func TimeText(d time.Duration) string {
 	const day = 24 * time.Hour
 	units := []struct {
 		length time.Duration

@@ -1,9 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-	"strings"
-
 	"go.temporal.io/sdk/workflow"
 
 	"talon/activities"
@@ -26,7 +23,7 @@ func ProbeWorkflow(ctx workflow.Context, in ProbeInput) (ProbePage, error) {
 		return ProbePage{}, err
 	}
 	p.state = StateDone
-	workflow.SetCurrentDetails(ctx, summarize(results))
+	p.showResult(ctx, results)
 	return ProbePage{Servers: results, Next: p.plan.Next}, nil
 }
 
@@ -89,17 +86,21 @@ func probeBrief(result activities.ServerProbe) Brief {
 	return row
 }
 
-// summarize is what the Web UI shows at the end.
-func summarize(results []activities.ServerProbe) string {
+// showResult puts what was found where the Web UI shows it.
+func (p *probeRun) showResult(ctx workflow.Context, results []activities.ServerProbe) {
 	counts := map[int]int{}
-	var lines []string
+	var problems [][]string
 	for _, result := range results {
 		counts[result.Result]++
 		for _, problem := range result.Problems {
-			lines = append(lines, fmt.Sprintf("\n- %s: %s: %s", result.Server, problem.What, problem.Advice))
+			problems = append(problems, []string{Quote(result.Server), Quote(problem.What), Quote(problem.Advice)})
 		}
 	}
-	lines = lines[:min(len(lines), maxBriefs)]
-	return fmt.Sprintf("**%d of %d servers are fine**, %d have problems, from %d nothing can be collected\n%s",
-		counts[activities.Success], len(results), counts[activities.Partial], counts[activities.Failed], strings.Join(lines, ""))
+	var d details
+	d.add("**%d of %s fine**", counts[activities.Success], count(len(results), "server"))
+	if trouble := tally(quantity{counts[activities.Partial], "with problems"}, quantity{counts[activities.Failed], "from which nothing can be collected"}); trouble != "" {
+		d.add("%s", trouble)
+	}
+	d.table("server | problem | what to do", problems)
+	d.show(ctx)
 }

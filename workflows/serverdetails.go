@@ -39,7 +39,7 @@ func (s *serverRun) show(ctx workflow.Context) {
 	case StateListing:
 		d.add("%s is being listed.", Quote(s.Server))
 	case StateWaitingForStability:
-		d.add("Files of %s may still be being written: they are looked at again after %s.", Quote(s.Server), timeText(s.page.Recheck))
+		d.add("Files of %s may still be being written: they are looked at again after %s.", Quote(s.Server), TimeText(s.page.Recheck))
 	default:
 		d.add("**%d of %s fetched** (%s)%s%s; %s", s.done-len(s.troubles), count(len(s.page.Files), "file"), bytesText(s.bytes), s.pageText(),
 			and(tally(quantity{len(s.troubles), "failed"})), tally(quantity{s.Books.Listed, "listed"}, quantity{s.Books.Unchanged, "unchanged"},
@@ -63,7 +63,7 @@ func (s *serverRun) pageText() string {
 
 func (s *serverRun) showResult(ctx workflow.Context, row activities.ServerResult) {
 	var d details
-	d.add("**%s**: %s; %d listed, in %s", resultWord(row.Result), collected(row.Books), row.Books.Listed, timeText(row.End.Sub(row.Start)))
+	d.add("**%s**: %s; %d listed, in %s", resultWord(row.Result), collected(row.Books), row.Books.Listed, TimeText(row.End.Sub(row.Start)))
 	if row.Reason != "" {
 		d.add("%s", trouble(s.Server, row.Reason, row.Detail))
 	}
