@@ -29,7 +29,7 @@ func TestTexts(t *testing.T) {
 		0: "0 ms", 230 * time.Millisecond: "230 ms", 2500 * time.Millisecond: "2 s", 61 * time.Second: "1 min 1 s", time.Hour: "1 h",
 		48 * time.Hour: "2 d", 49*time.Hour + 5*time.Minute: "2 d 1 h",
 	} {
-		assert.Equal(t, want, timeText(length))
+		assert.Equal(t, want, TimeText(length))
 	}
 	for size, want := range map[int64]string{0: "0 bytes", 1: "1 byte", 1023: "1023 bytes", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", 1<<20 - 1: "1.0 MiB"} {
 		assert.Equal(t, want, bytesText(size))
