@@ -107,7 +107,7 @@ func (s *stack) requireSpeech(t *testing.T, info *workflow.WorkflowExecutionInfo
 	assert.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, ended(info.GetStatus()))
 	answer, err := s.temporal.DescribeWorkflowExecution(t.Context(), execution.GetWorkflowId(), execution.GetRunId())
 	require.NoError(t, err)
-	if info.GetFirstRunId() == execution.GetRunId() { // a server gives an execution that continues another no words of its own
+	if answer.GetWorkflowExecutionInfo().GetFirstRunId() == execution.GetRunId() { // a server gives an execution that continues another no words of its own
 		static := answer.GetExecutionConfig().GetUserMetadata()
 		assert.NotEmpty(t, words(t, static.GetSummary()), "static summary")
 		assert.NotEmpty(t, words(t, static.GetDetails()), "static details")
