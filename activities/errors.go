@@ -53,9 +53,13 @@ const (
 	StoreRefused      = "StoreRefused"
 	StoreFull         = "StoreFull"
 	StoreDamages      = "StoreDamages"
+	WorkerStopped     = "WorkerStopped"
 	// TooMuchForFirstTry: an ordinary activity does it.
 	TooMuchForFirstTry = "TooMuchForFirstTry"
 )
+
+// ErrWorkerStops is the cause of the end of an attempt whose worker was told to stop. Another attempt goes on from its checkpoint.
+var ErrWorkerStops = errors.New("the worker stops; another attempt goes on from here")
 
 // class is how one kind of engine error appears in Temporal.
 type class struct {
@@ -67,6 +71,7 @@ type class struct {
 
 // classes is the whole error table; the first match wins.
 var classes = []class{
+	{sentinel: ErrWorkerStops, name: WorkerStopped},
 	// Outages: the workflow shows them and waits, which attempts would not.
 	{sentinel: objectstore.ErrUnavailable, name: StoreUnreachable, final: true},
 	{sentinel: objectstore.ErrUntrusted, name: StoreUntrusted, final: true},

@@ -38,6 +38,7 @@ type classified struct {
 }
 
 var errorTable = []classified{
+	{sentinel: ErrWorkerStops, name: "WorkerStopped", reason: "worker_stopped"},
 	{sentinel: syscall.ENOSPC, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: "LoginRefused", reason: "login_refused", final: true, gone: true},

@@ -101,7 +101,7 @@ func (p *progress) delivered(ctx context.Context, d Delivery) {
 	p.mu.Lock()
 	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
 	p.mu.Unlock()
-	activity.RecordHeartbeat(ctx, p.snapshot())
+	p.report(ctx)
 }
 
 // watch makes the checkpoint tell of a staged file from now on; nil ends that, with nothing to continue.
@@ -125,10 +125,10 @@ func (p *progress) takeOver() *warehouse.Mark {
 	return left
 }
 
-// report sends the checkpoint at once, where there are heartbeats.
+// report sends the checkpoint at once, where there are heartbeats, also of an attempt that was told to end.
 func (p *progress) report(ctx context.Context) {
 	if !activity.GetInfo(ctx).IsLocalActivity {
-		activity.RecordHeartbeat(ctx, p.snapshot())
+		activity.RecordHeartbeat(context.WithoutCancel(ctx), p.snapshot())
 	}
 }
 

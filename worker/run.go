@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	sdkworker "go.temporal.io/sdk/worker"
 
 	"talon/activities"
@@ -32,9 +34,6 @@ const (
 	roleAll   = "all"
 )
 
-// stopGrace is how long running activities may go on after a request to stop. They save a checkpoint and are tried again elsewhere.
-const stopGrace = 30 * time.Second
-
 // pollers per task type: tiger's workflow and activity tasks are many and short, and with the usual two some of eagle's wait for a poll to end.
 const pollers = 8
 
@@ -42,6 +41,10 @@ type runOptions struct {
 	config, role, name, logFormat string
 
 	health string // address of the health endpoint; "" is none
+
+	grace     time.Duration // how long running activities may go on after a request to stop
+	versioned bool          // the workers are versions of worker deployments
+	buildID   string        // which; "" is that of this program
 }
 
 func (o runOptions) has(role string) bool { return o.role == role || o.role == roleAll }
@@ -55,6 +58,7 @@ type host struct {
 	namespace string
 	log       *slog.Logger
 	health    health
+	drain     *drain
 	fatal     chan error
 	closers   []func()
 }
@@ -64,11 +68,17 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	if !slices.Contains([]string{roleTiger, roleEagle, roleAll}, options.role) {
 		return fmt.Errorf("there is no role %q: use --role tiger, eagle or all", options.role)
 	}
+	if options.grace < 0 {
+		return fmt.Errorf("--stop-grace %s: use 0s or more", options.grace)
+	}
+	if err := options.checkVersion(); err != nil {
+		return err
+	}
 	log, err := commandline.NewLogger(options.logFormat, stderr)
 	if err != nil {
 		return err
 	}
-	h := &host{options: options, log: log, fatal: make(chan error, 2)}
+	h := &host{options: options, log: log, drain: newDrain(), fatal: make(chan error, 2)}
 	defer h.close()
 	if err := h.serveHealth(); err != nil {
 		return err
@@ -80,18 +90,33 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	return h.serve(ctx, workers)
+}
+
+// serve starts the workers and keeps them until ctx ends or one of them fails for good.
+func (h *host) serve(ctx context.Context, workers []sdkworker.Worker) (err error) {
+	var started []sdkworker.Worker
+	defer func() {
+		h.health.stop()
+		if len(started) == 0 {
+			return
+		}
+		err = cmp.Or(err, h.drain.rest(started, h.options.grace, h.log))
+	}()
 	for _, w := range workers {
 		if err := w.Start(); err != nil {
 			return fmt.Errorf("start the worker: %w", err)
 		}
-		defer w.Stop()
+		started = append(started, w)
 	}
 	h.health.start(h.askTemporal)
-	defer h.health.stop()
-	h.log.Info("worker started", "role", options.role, "config", h.config.Path, "directories", h.directories())
+	h.log.Info("worker started", "role", h.options.role, "config", h.config.Path, "directories", h.directories())
+	if h.options.versioned {
+		h.log.Info("this worker is a version: it gets work when it is the current one (starter deployment current), or as long as runs are pinned to it",
+			"build_id", h.options.version())
+	}
 	select {
 	case <-ctx.Done():
-		h.log.Info("worker stops", "grace", stopGrace)
 		return nil
 	case err := <-h.fatal:
 		return err
@@ -182,9 +207,17 @@ func (h *host) askTemporal(ctx context.Context) error {
 	return err
 }
 
+// close closes what is open. What cannot be closed in time is left to the end of the process, which must come.
 func (h *host) close() {
-	for _, c := range slices.Backward(h.closers) {
-		c()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, c := range slices.Backward(h.closers) {
+			c()
+		}
+	}()
+	if !within(closeLimit, closed) {
+		h.log.Warn("the worker ends with files or connections open", "waited", closeLimit)
 	}
 }
 
@@ -223,8 +256,10 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 		MaxConcurrentActivityExecutionSize:      limit,
 		MaxConcurrentActivityTaskPollers:        pollers,
 		MaxConcurrentWorkflowTaskPollers:        pollers,
-		WorkerStopTimeout:                       stopGrace,
+		WorkerStopTimeout:                       h.stopTimeout(),
 		OnFatalError:                            h.fail,
+		Interceptors:                            []interceptor.WorkerInterceptor{h.drain},
+		DeploymentOptions:                       h.options.deployment(activities.TigerQueue),
 	})
 	workflows.Register(w)
 	activities.RegisterTiger(w, &activities.Tiger{
@@ -261,14 +296,19 @@ func (h *host) eagle(ctx context.Context) (sdkworker.Worker, error) {
 		// Extraction is bound by processors: more at once would only make each slower.
 		MaxConcurrentActivityExecutionSize: extractionSlots(),
 		MaxConcurrentActivityTaskPollers:   pollers,
-		WorkerStopTimeout:                  stopGrace,
+		WorkerStopTimeout:                  h.stopTimeout(),
 		OnFatalError:                       h.fail,
+		Interceptors:                       []interceptor.WorkerInterceptor{h.drain},
+		DeploymentOptions:                  h.options.deployment(activities.EagleQueue),
 	})
 	activities.RegisterEagle(w, &activities.Eagle{
 		Config: h.config, Exchange: exchange, Extractor: pool, Host: h.options.name, Boot: activities.BootID(),
 	})
 	return w, nil
 }
+
+// stopTimeout is more than drain takes: what is cut off is cut off there.
+func (h *host) stopTimeout() time.Duration { return h.options.grace + 2*windDown }
 
 // scratch is where this eagle works: tiger's stage, from where results need not be copied, or a directory of its own.
 func (h *host) scratch() (*warehouse.Stage, error) {

@@ -123,10 +123,16 @@ func (s *stack) startEagle() {
 }
 
 // worker starts a worker and returns when it polls. It ends with the test.
-func (s *stack) worker(role string) *devstack.Process {
+func (s *stack) worker(role string, args ...string) *devstack.Process {
+	s.t.Helper()
+	return s.workerOf(workerProgram, role, args...)
+}
+
+// workerOf is worker with another build of the program.
+func (s *stack) workerOf(program, role string, args ...string) *devstack.Process {
 	s.t.Helper()
 	process, err := devstack.StartProcess(devstack.ProcessOptions{
-		Name: role, Path: workerProgram, Args: []string{"--config", s.config, "--role", role, "--name", role + "-host"},
+		Name: role, Path: program, Args: append([]string{"--config", s.config, "--role", role, "--name", role + "-host"}, args...),
 		Env: s.environ(), LogFile: s.log(role),
 	})
 	require.NoError(s.t, err)
@@ -135,7 +141,7 @@ func (s *stack) worker(role string) *devstack.Process {
 			s.t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := s.limited()
 	defer cancel()
 	require.NoError(s.t, process.WaitForLog(ctx, "worker started"))
 	return process
@@ -171,6 +177,11 @@ func (s *stack) readLogs() {
 			s.t.Log(process.LogTail())
 		}
 	}
+}
+
+// limited is a context for one wait.
+func (s *stack) limited() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.t.Context(), patience)
 }
 
 // eventually waits for a condition.
