@@ -102,11 +102,16 @@ func (e eagleRules) poll(c caller, request *workflowservice.PollActivityTaskQueu
 	if err := ownQueue(c, request.GetTaskQueue()); err != nil {
 		return err
 	}
+	deployment := request.GetDeploymentOptions()
+	versioned := deployment.GetWorkerVersioningMode() == enumspb.WORKER_VERSIONING_MODE_VERSIONED
 	//lint:ignore SA1019 an old SDK may ask in the old way, which must not be a way around
 	old := request.GetWorkerVersionCapabilities().GetUseVersioning()
-	if old || request.GetDeploymentOptions().GetWorkerVersioningMode() == enumspb.WORKER_VERSIONING_MODE_VERSIONED {
-		return c.mayNot("poll as a version of a worker deployment: its first poll makes it known to the whole namespace")
+	if versioned && deployment.GetDeploymentName() != EagleQueue || old && !versioned {
+		return c.mayNot("poll as a version of the worker deployment %.100q, only of %q: its first poll makes it known to the whole namespace",
+			deployment.GetDeploymentName(), EagleQueue)
 	}
+	//lint:ignore SA1019 what the SDK says twice is said once
+	request.WorkerVersionCapabilities = nil
 	request.WorkerControlTaskQueue = "" // see described
 	return nil
 }

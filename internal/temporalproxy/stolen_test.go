@@ -122,11 +122,11 @@ func testForbiddenPolls(t *testing.T, eagle workflowservice.WorkflowServiceClien
 		request.DeploymentOptions = &deploymentpb.WorkerDeploymentOptions{
 			DeploymentName: "tiger", BuildId: "1", WorkerVersioningMode: enumspb.WORKER_VERSIONING_MODE_VERSIONED,
 		}
-	}), "version of a worker deployment")
+	}), "version of the worker deployment")
 	assertDenied(t, poll("default", &taskqueuepb.TaskQueue{Name: "eagle"}, func(request *workflowservice.PollActivityTaskQueueRequest) {
 		//lint:ignore SA1019 the old way
 		request.WorkerVersionCapabilities = &commonpb.WorkerVersionCapabilities{BuildId: "1", UseVersioning: true}
-	}), "version of a worker deployment")
+	}), "version of the worker deployment")
 }
 
 func testForbiddenParameters(t *testing.T, eagle workflowservice.WorkflowServiceClient) {

@@ -149,3 +149,29 @@ func dialDirect(t testing.TB) client.Client {
 	t.Cleanup(c.Close)
 	return c
 }
+
+// TestVersionsThroughTheFront: an eagle may be a version of the eagles' deployment, and whoever may start runs may make it the current one.
+func TestVersionsThroughTheFront(t *testing.T) {
+	temporal, err := startTemporal(t.Context(), t.TempDir(), "") // one of its own: where there are versions, other workers get no work
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, temporal.Stop()) })
+	f := startFront(t, temporal.Address())
+	runTiger(t, f)
+	w := worker.New(f.client(t, Eagle), EagleQueue, worker.Options{DisableWorkflowWorker: true, DeploymentOptions: worker.DeploymentOptions{
+		UseVersioning: true, Version: worker.WorkerDeploymentVersion{DeploymentName: EagleQueue, BuildID: "v1"},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorPinned,
+	}})
+	w.RegisterActivityWithOptions(func() (string, error) { return "v1", nil }, activity.RegisterOptions{Name: "extract"})
+	require.NoError(t, w.Start())
+	t.Cleanup(w.Stop)
+	starter := f.client(t, Starter)
+	require.Eventually(t, func() bool {
+		_, err := starter.WorkerDeploymentClient().GetHandle(EagleQueue).SetCurrentVersion(t.Context(),
+			client.WorkerDeploymentSetCurrentVersionOptions{BuildID: "v1"})
+		return err == nil
+	}, patience, 50*time.Millisecond, "it has polled")
+	var result string
+	require.NoError(t, begin(t, starter, "extract").Get(t.Context(), &result))
+	assert.Equal(t, "v1", result)
+	assert.False(t, strings.Contains(f.log.String(), "refused"), f.log.String())
+}
