@@ -52,6 +52,7 @@ func (a *app) command() *cobra.Command {
 		a.runsCommand(),
 		a.serversCommand(),
 		a.cancelCommand(),
+		a.statusCommand(),
 		a.deploymentCommand(),
 	)
 	root.AddCommand(a.serverOrders()...)

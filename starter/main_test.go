@@ -105,6 +105,8 @@ func TestRefusedBeforeDialling(t *testing.T) {
 		"schedule configuration": {[]string{"schedule", "create", "--config", broken}, []string{broken + ":2:7: "}},
 		"too often":              {[]string{"schedule", "create", "--every", "10s"}, []string{"--every 10s is too short", "a minute"}},
 		"jitter":                 {[]string{"schedule", "create", "--every", "5m", "--jitter", "5m"}, []string{"--jitter 5m0s", "interval of 5m0s"}},
+		"status argument":        {[]string{"status", "tiger"}, []string{"status takes no arguments"}},
+		"lag":                    {[]string{"status", "--lag", "0"}, []string{"--lag is a number of intervals"}},
 		"schedule argument":      {[]string{"schedule", "delete", "collect"}, []string{"delete takes no arguments"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +132,7 @@ func TestNoTemporal(t *testing.T) {
 		{"result", "collect/x"},
 		{"schedule", "create"},
 		{"schedule", "describe"},
+		{"status"},
 		{"probe", "-o", "json"},
 	} {
 		var stdout, stderr bytes.Buffer

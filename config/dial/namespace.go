@@ -10,3 +10,9 @@ func Namespace() (string, error) {
 	}
 	return client.DefaultNamespace, nil
 }
+
+// Address returns the host and port of the server that Client connects to.
+func Address() (string, error) {
+	profile, err := settings()
+	return profile.Address, err
+}
