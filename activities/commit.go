@@ -28,7 +28,11 @@ func (t *Tiger) CommitServer(ctx context.Context, in CommitInput) (CommitResult,
 	}
 	var result CommitResult
 	if len(in.Files) > 0 {
-		if result, err = t.commitPage(ctx, in, server); err != nil {
+		err := timed(t.Meter, StepCommit, func() (err error) {
+			result, err = t.commitPage(ctx, in, server)
+			return err
+		})
+		if err != nil {
 			return CommitResult{}, Classify(err)
 		}
 	}
@@ -151,10 +155,27 @@ func (t *Tiger) closeServer(ctx context.Context, in CommitInput) (ServerResult, 
 	if _, err := t.Warehouse.RemoveStaged(serverStage(in.Run, in.Server)); err != nil {
 		return ServerResult{}, err
 	}
-	return ServerResult{
+	result := ServerResult{
 		Server: row.Server, Result: row.Result, Reason: row.Reason, Detail: row.Detail, Books: books, Start: row.Start, End: row.End,
 		Warnings: row.Warnings,
-	}, nil
+	}
+	return result, t.tell(ctx, in.Run, result)
+}
+
+// tell has the meter count a server whose row was just written.
+func (t *Tiger) tell(ctx context.Context, run string, row ServerResult) error {
+	if t.Meter == nil {
+		return nil
+	}
+	outcomes, err := t.Catalog.Outcomes(ctx, run, row.Server)
+	if err != nil {
+		return err
+	}
+	if row.Books.Unchanged > 0 {
+		outcomes = append(outcomes, Outcome{State: stateUnchanged, Files: row.Books.Unchanged})
+	}
+	t.Meter.Server(row, outcomes)
+	return nil
 }
 
 // warnings are what the run has met, and remote actions that do not succeed.

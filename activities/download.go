@@ -33,7 +33,11 @@ func (t *Tiger) DownloadFile(ctx context.Context, in DownloadInput) (Download, e
 	beat := startProgress(ctx, lastCheckpoint(ctx))
 	defer beat.stop()
 	f := &fetching{tiger: t, options: options, entry: entry, beat: beat}
-	download, err := f.run(ctx)
+	var download Download
+	err = timed(t.Meter, StepDownload, func() (err error) {
+		download, err = f.run(ctx)
+		return err
+	})
 	if err != nil {
 		f.beat.report(ctx) // so that the next attempt knows what this one leaves
 	}

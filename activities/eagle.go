@@ -21,6 +21,7 @@ type Eagle struct {
 	Extractor Extractor
 	Host      string // shown as the host of an archive's result
 	Boot      string
+	Meter     Meter // is told what has become final; nil is nobody
 }
 
 // Extractor opens archives as archive.Extract does. Its methods may be called from several goroutines; it decides how many are at work.
@@ -56,7 +57,11 @@ func (e *Eagle) ExtractArchives(ctx context.Context, in ExtractInput) (Deliverie
 			continue
 		}
 		running.Go(func() {
-			delivery, err := e.deliver(ctx, in, ref, beat)
+			var delivery Delivery
+			err := timed(e.Meter, StepExtract, func() (err error) {
+				delivery, err = e.deliver(ctx, in, ref, beat)
+				return err
+			})
 			if err != nil {
 				stop(err) // another attempt does the rest
 				return
@@ -117,6 +122,9 @@ func (e *Eagle) deliver(ctx context.Context, in ExtractInput, ref ArchiveRef, be
 	}
 	if err := parcel.Deliver(ctx, report, &delivery, beat.count); err != nil {
 		return delivery, fmt.Errorf("deliver %s: %w", ref.Path, err)
+	}
+	for _, layer := range report.Layers {
+		listener(e.Meter).Layer(string(layer.Reason))
 	}
 	return delivery, nil
 }

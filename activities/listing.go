@@ -37,7 +37,8 @@ func (t *Tiger) ListServer(ctx context.Context, in ListInput) (FilePage, error) 
 			return page, Classify(err)
 		}
 		page.Leftovers = leftovers
-		if err := t.planServer(ctx, in, &page); err != nil {
+		listener(t.Meter).Leftovers(leftovers)
+		if err := timed(t.Meter, StepList, func() error { return t.planServer(ctx, in, &page) }); err != nil {
 			return page, Classify(err)
 		}
 	}

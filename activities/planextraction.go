@@ -204,7 +204,7 @@ func (t *Tiger) CloseDecompression(ctx context.Context, in CloseDecompressionInp
 	if !in.Own {
 		return nil
 	}
-	return Classify(t.Catalog.SaveRun(ctx, catalog.RunRow{
+	return t.saveRun(ctx, catalog.RunRow{
 		ID: in.Decompression, Kind: catalog.KindDecompress, Result: in.Result, Reason: in.Reason, Detail: in.Detail, Start: in.Start, End: time.Now(),
-	}))
+	})
 }

@@ -27,7 +27,11 @@ const maxManifest = 256 << 20
 func (t *Tiger) SealArchives(ctx context.Context, in SealInput) (SealResult, error) {
 	beat := startProgress(ctx, Checkpoint{})
 	defer beat.stop()
-	result, err := t.receiveAndSeal(ctx, in, beat)
+	var result SealResult
+	err := timed(t.Meter, StepSeal, func() (err error) {
+		result, err = t.receiveAndSeal(ctx, in, beat)
+		return err
+	})
 	return result, Classify(err)
 }
 
@@ -45,10 +49,14 @@ func (t *Tiger) receiveAndSeal(ctx context.Context, in SealInput, beat *progress
 	if err == nil {
 		err = t.Catalog.SaveExtraction(ctx, sealed)
 	}
-	if err == nil {
-		err = t.removeBundles(in)
+	if err != nil {
+		return result, err
 	}
-	return result, err
+	for _, extraction := range sealed {
+		a := extraction.Archive
+		listener(t.Meter).Archive(a.Server, a.Result, a.Reason, a.Received, a.Bytes)
+	}
+	return result, t.removeBundles(in)
 }
 
 // sealAll publishes what was received and returns the rows of what is finished with.

@@ -28,6 +28,8 @@ type Tiger struct {
 	Boot string
 	// SearchAttributes says that the Temporal namespace knows Talon's search attributes.
 	SearchAttributes bool
+	// Meter is told what has become final; nil is nobody.
+	Meter Meter
 }
 
 // maxServersPerRun is the longest list of servers that one CollectWorkflow works on: its plan and its results stay below 256 KB.
@@ -106,6 +108,7 @@ func (t *Tiger) beginRun(ctx context.Context, run string) (leftovers int, err er
 	if leftovers == 0 {
 		return 0, nil
 	}
+	listener(t.Meter).Leftovers(leftovers)
 	return leftovers, t.Catalog.AddLeftovers(ctx, run, leftovers)
 }
 
@@ -129,16 +132,29 @@ func (t *Tiger) CloseRun(ctx context.Context, in CloseRunInput) error {
 			Run: in.Run, Server: server.Server, Result: server.Result, Reason: server.Reason, Detail: server.Detail,
 			Books: server.Books, BufferPath: path.Join(in.ZipDir, server.Server), Start: server.Start, End: server.End,
 		}
-		if err := t.Catalog.SaveServerIfAbsent(ctx, row); err != nil {
+		saved, err := t.Catalog.SaveServerIfAbsent(ctx, row)
+		if err != nil {
 			return Classify(err)
+		}
+		if saved {
+			listener(t.Meter).Server(server, nil)
 		}
 	}
 	if in.Shard {
 		return nil
 	}
-	return Classify(t.Catalog.SaveRun(ctx, catalog.RunRow{
+	return t.saveRun(ctx, catalog.RunRow{
 		ID: in.Run, Kind: catalog.KindCollect, Result: in.Result, Reason: in.Reason, Detail: in.Detail, Start: in.Start, End: time.Now(),
-	}))
+	})
+}
+
+// saveRun writes the row of a run that is closed.
+func (t *Tiger) saveRun(ctx context.Context, row catalog.RunRow) error {
+	if err := t.Catalog.SaveRun(ctx, row); err != nil {
+		return Classify(err)
+	}
+	listener(t.Meter).Run(row.Kind, row.Result, row.Reason)
+	return nil
 }
 
 // reportBudget bounds a page of a report: far below the 256 KB that a payload may have.
@@ -153,8 +169,8 @@ func (t *Tiger) ReadReport(ctx context.Context, in ReportInput) (ReportPage, err
 	return page, Classify(err)
 }
 
-// eagleSeen is how old the last poll of a live eagle can be: a poll lasts a minute, then the next begins.
-const eagleSeen = 90 * time.Second
+// PollerSeen is how old the last poll of a live worker can be: a poll lasts a minute, then the next begins.
+const PollerSeen = 90 * time.Second
 
 // FindEagle reports whether a worker polls eagle's queue.
 func (t *Tiger) FindEagle(ctx context.Context) (bool, error) {
@@ -163,7 +179,7 @@ func (t *Tiger) FindEagle(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	for _, poller := range answer.GetPollers() {
-		if time.Since(poller.GetLastAccessTime().AsTime()) < eagleSeen {
+		if time.Since(poller.GetLastAccessTime().AsTime()) < PollerSeen {
 			return true, nil
 		}
 	}

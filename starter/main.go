@@ -6,14 +6,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 
 	"talon/config/dial"
 	"talon/internal/commandline"
+	"talon/internal/tracing"
 )
 
 // app is a command's surroundings; tests set their own.
@@ -74,5 +77,32 @@ func arguments(names ...string) cobra.PositionalArgs {
 }
 
 func dialTemporal(ctx context.Context) (client.Client, error) {
-	return dial.Client(ctx, dial.Options{Logger: quietLogger(), Identity: fmt.Sprintf("starter-%d", os.Getpid())})
+	options := dial.Options{Logger: quietLogger(), Identity: fmt.Sprintf("starter-%d", os.Getpid())}
+	traces, stop, err := tracing.Start(ctx, "talon-starter", slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return nil, err
+	}
+	if traces != nil {
+		options.Interceptors = []interceptor.ClientInterceptor{traces}
+	}
+	connected, err := dial.Client(ctx, options)
+	switch {
+	case err != nil:
+		stop()
+		return nil, err
+	case traces == nil:
+		return connected, nil
+	}
+	return &traced{connected, stop}, nil
+}
+
+// traced is a client that sends its last traces when it is closed.
+type traced struct {
+	client.Client
+	stop func()
+}
+
+func (t *traced) Close() {
+	t.Client.Close()
+	t.stop()
 }

@@ -32,13 +32,15 @@ var (
 	errNoPoll   = errors.New("the worker has not polled yet")
 )
 
-// health answers how this process is: GET /health whether its workers run, GET /ready whether Temporal gives them work. Both answer 200, or 503
-// with the reason. The zero value is a worker that has not started.
+// health answers how this process is: GET /health whether its workers run, GET /ready whether they can do work that Temporal gives them. Both
+// answer 200, or 503 with the reason; GET /metrics answers with numbers. The zero value is a worker that has not started.
 type health struct {
+	metrics  http.Handler // of /metrics; nil is none
 	mu       sync.Mutex
 	started  bool
 	stopping bool
 	probe    func(context.Context) error // asks Temporal something that every worker may ask
+	able     func(context.Context) error // asks what the worker needs on its own host; nil is nothing
 	open     map[*poll]struct{}          // the polls that wait for an answer
 	answered time.Time                   // when the last poll was answered
 	failed   time.Time                   // when the last poll failed
@@ -57,6 +59,9 @@ func (h *health) serve(address string) (stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answer(w, "alive", h.alive()) })
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) { answer(w, "ready", h.ready(r.Context())) })
+	if h.metrics != nil {
+		mux.Handle("GET /metrics", h.metrics)
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerLimit}
 	served := make(chan struct{})
 	go func() {
@@ -82,11 +87,11 @@ func answer(w http.ResponseWriter, good string, trouble error) {
 	_ = json.NewEncoder(w).Encode(reply)
 }
 
-// start tells that the workers run. probe must fail when Temporal cannot be reached.
-func (h *health) start(probe func(context.Context) error) {
+// start tells that the workers run. probe must fail when Temporal cannot be reached, and able when the host cannot do what the worker needs.
+func (h *health) start(probe, able func(context.Context) error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.started, h.probe = true, probe
+	h.started, h.probe, h.able = true, probe, able
 }
 
 // stop tells that the workers take no more work.
@@ -109,7 +114,8 @@ func (h *health) alive() error {
 	return nil
 }
 
-// ready is nil while the workers run, Temporal answers, and polls are not refused. A worker that has its hands full does not poll.
+// ready is nil while the workers run, Temporal answers, polls are not refused, and the host does its part. A worker that has its hands full does not
+// poll.
 func (h *health) ready(ctx context.Context) error {
 	if err := cmp.Or(h.alive(), h.polling(time.Now())); err != nil {
 		return err
@@ -119,7 +125,10 @@ func (h *health) ready(ctx context.Context) error {
 	if err := h.probe(ctx); err != nil {
 		return fmt.Errorf("temporal does not answer: %w", err)
 	}
-	return nil
+	if h.able == nil {
+		return nil
+	}
+	return h.able(ctx)
 }
 
 // polling is nil if the last poll that was answered, or one that is open long enough, was not refused.

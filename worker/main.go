@@ -45,7 +45,7 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	root.Flags().StringVar(&options.role, "role", "all", "tiger, eagle or all")
 	root.Flags().StringVar(&options.name, "name", "", "name of this host in results (default: its host name)")
 	root.Flags().StringVar(&options.logFormat, "log", "text", "log format: text or json")
-	root.Flags().StringVar(&options.health, "health", "", "serve GET /health and /ready on this address, such as 127.0.0.1:9090")
+	root.Flags().StringVar(&options.health, "health", "", "serve GET /health, /ready and /metrics on this address, such as 127.0.0.1:9090")
 	root.Flags().DurationVar(&options.grace, "stop-grace", usualGrace, "how long running work may go on after SIGTERM; then it is handed over")
 	root.Flags().BoolVar(&options.versioned, "versioned", false, "be a version of the worker deployment that is called like the queue, tiger or eagle")
 	root.Flags().StringVar(&options.buildID, "build-id", "", "which version, with --versioned (default: the commit that this program was built from)")

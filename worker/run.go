@@ -24,6 +24,8 @@ import (
 	"talon/internal/commandline"
 	"talon/internal/ftpclient"
 	"talon/internal/objectstore"
+	"talon/internal/telemetry"
+	"talon/internal/tracing"
 	"talon/internal/warehouse"
 	"talon/workflows"
 )
@@ -59,6 +61,9 @@ type host struct {
 	log       *slog.Logger
 	health    health
 	drain     *drain
+	metrics   *telemetry.Metrics
+	stage     *warehouse.Stage // tiger's, or a remote eagle's scratch
+	catalog   *catalog.Catalog // tiger's; nil on an eagle
 	fatal     chan error
 	closers   []func()
 }
@@ -80,6 +85,10 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	}
 	h := &host{options: options, log: log, drain: newDrain(), fatal: make(chan error, 2)}
 	defer h.close()
+	if h.metrics, err = telemetry.New(commandline.Build()); err != nil {
+		return err
+	}
+	h.health.metrics = h.metrics.Handler()
 	if err := h.serveHealth(); err != nil {
 		return err
 	}
@@ -109,7 +118,8 @@ func (h *host) serve(ctx context.Context, workers []sdkworker.Worker) (err error
 		}
 		started = append(started, w)
 	}
-	h.health.start(h.askTemporal)
+	h.watch()
+	h.health.start(h.askTemporal, h.able())
 	h.log.Info("worker started", "role", h.options.role, "config", h.config.Path, "directories", h.directories())
 	if h.options.versioned {
 		h.log.Info("this worker is a version: it gets work when it is the current one (starter deployment current), or as long as runs are pinned to it",
@@ -140,6 +150,7 @@ func (h *host) open(ctx context.Context) error {
 			return h.config.WarehouseError(err)
 		}
 		h.closers = append(h.closers, func() { _ = h.warehouse.Close() })
+		h.stage = h.warehouse.Stage
 	}
 	if h.options.name == "" {
 		if h.options.name, err = os.Hostname(); err != nil {
@@ -149,14 +160,33 @@ func (h *host) open(ctx context.Context) error {
 	if h.namespace, err = dial.Namespace(); err != nil {
 		return err
 	}
+	interceptors, err := h.interceptors(ctx)
+	if err != nil {
+		return err
+	}
 	h.temporal, err = dial.Client(ctx, dial.Options{
 		Logger: h.log, Identity: fmt.Sprintf("%s-%d@%s", h.options.role, os.Getpid(), h.options.name), Observe: h.health.observe,
+		Metrics: h.metrics.SDK(), Interceptors: interceptors,
 	})
 	if err != nil {
 		return err
 	}
 	h.closers = append(h.closers, h.temporal.Close)
 	return nil
+}
+
+// interceptors are those of the calls to Temporal and of its work.
+func (h *host) interceptors(ctx context.Context) ([]interceptor.ClientInterceptor, error) {
+	traces, stop, err := tracing.Start(ctx, "talon-worker", h.log)
+	if err != nil {
+		return nil, err
+	}
+	h.closers = append(h.closers, stop)
+	interceptors := []interceptor.ClientInterceptor{telemetry.LogFields()}
+	if traces != nil {
+		interceptors = append(interceptors, traces)
+	}
+	return interceptors, nil
 }
 
 // directories is where this worker's files are.
@@ -247,6 +277,7 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 		return nil, err
 	}
 	h.closers = append(h.closers, func() { _ = cat.Close() })
+	h.catalog = cat
 	limit := h.config.Collect.MaxConnections
 	pool := ftpclient.NewPool(limit, int64(h.config.Collect.Bandwidth))
 	h.closers = append(h.closers, func() { pool.Close() })
@@ -264,7 +295,7 @@ func (h *host) tiger(ctx context.Context) (sdkworker.Worker, error) {
 	workflows.Register(w)
 	activities.RegisterTiger(w, &activities.Tiger{
 		Config: h.config, Pool: pool, Warehouse: h.warehouse, Catalog: cat, Boot: activities.BootID(),
-		SearchAttributes: ensureSearchAttributes(ctx, h.temporal, h.namespace, h.log),
+		SearchAttributes: ensureSearchAttributes(ctx, h.temporal, h.namespace, h.log), Meter: h.metrics,
 	})
 	return w, nil
 }
@@ -302,7 +333,7 @@ func (h *host) eagle(ctx context.Context) (sdkworker.Worker, error) {
 		DeploymentOptions:                  h.options.deployment(activities.EagleQueue),
 	})
 	activities.RegisterEagle(w, &activities.Eagle{
-		Config: h.config, Exchange: exchange, Extractor: pool, Host: h.options.name, Boot: activities.BootID(),
+		Config: h.config, Exchange: exchange, Extractor: pool, Host: h.options.name, Boot: activities.BootID(), Meter: h.metrics,
 	})
 	return w, nil
 }
@@ -320,6 +351,7 @@ func (h *host) scratch() (*warehouse.Stage, error) {
 		return nil, fmt.Errorf("eagle.scratch: %w", err)
 	}
 	h.closers = append(h.closers, func() { _ = stage.Close() })
+	h.stage = stage
 	return stage, nil
 }
 
@@ -331,6 +363,9 @@ func (h *host) exchange(ctx context.Context, scratch string) (activities.Exchang
 	remote := h.config.Eagle.Remote
 	options := objectstore.Options{Endpoint: remote.Endpoint, Region: remote.Region, CA: h.config.Eagle.CA, Keys: h.config.Eagle.StoreKey, Log: h.log}
 	if err := h.checkStore(ctx, options); err != nil {
+		return nil, err
+	}
+	if err := h.watchStore(options); err != nil {
 		return nil, err
 	}
 	store, err := objectstore.Open(options)

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -37,6 +38,9 @@ type Options struct {
 	Identity string       // of the process, shown in the Web UI; "" is the SDK's pid@host
 
 	Observe grpc.UnaryClientInterceptor // sees each call and each of its retries; nil is nobody
+
+	Metrics      client.MetricsHandler           // of the SDK; nil is nobody
+	Interceptors []interceptor.ClientInterceptor // of calls; those that are of workers as well see their work, too
 }
 
 // Client returns a client that has talked to its server, within ten seconds. The caller closes it. An error wraps
@@ -86,6 +90,8 @@ func connect(
 	renew(clientOptions.ConnectionOptions.TLS, profile.TLS, options.Logger)
 	clientOptions.Logger = log.NewStructuredLogger(options.Logger)
 	clientOptions.Identity = options.Identity
+	clientOptions.MetricsHandler = options.Metrics
+	clientOptions.Interceptors = options.Interceptors
 	clientOptions.ConnectionOptions.GetSystemInfoTimeout = limit // the call that proves the connection
 	clientOptions.ConnectionOptions.DialOptions = append(clientOptions.ConnectionOptions.DialOptions, dialOptions(options)...)
 

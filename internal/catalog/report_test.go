@@ -24,10 +24,15 @@ func TestSaveServerAndRun(t *testing.T) {
 		},
 	}
 	parents := ServerRow{Run: testRun, Server: testServer, Result: 1, Reason: "terminated", Warnings: []string{"left no word"}}
-	twice(t, c, func() { require.NoError(t, c.SaveServerIfAbsent(ctx, parents)) })
+	twice(t, c, func() {
+		_, err := c.SaveServerIfAbsent(ctx, parents)
+		require.NoError(t, err)
+	})
 	twice(t, c, func() { require.NoError(t, c.SaveServer(ctx, server)) })
 	before := dump(t, c)
-	require.NoError(t, c.SaveServerIfAbsent(ctx, parents))
+	saved, err := c.SaveServerIfAbsent(ctx, parents)
+	require.NoError(t, err)
+	assert.False(t, saved, "the child has written its own row")
 	assert.Equal(t, before, dump(t, c), "the child's own word stands")
 	require.NoError(t, c.SaveRun(ctx, RunRow{ID: testRun, Kind: KindCollect, Result: 1}))
 	twice(t, c, func() { require.NoError(t, c.SaveRun(ctx, run)) })

@@ -29,24 +29,32 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT 
 
 // SaveServer writes or replaces the outcome of a server in a run.
 func (c *Catalog) SaveServer(ctx context.Context, s ServerRow) error {
-	return c.saveServer(ctx, s, insertServer+`UPDATE SET result = excluded.result, reason = excluded.reason,
+	_, err := c.saveServer(ctx, s, insertServer+`UPDATE SET result = excluded.result, reason = excluded.reason,
 		detail = excluded.detail, listed = excluded.listed, excluded = excluded.excluded, unchanged = excluded.unchanged,
 		deferred = excluded.deferred, refused = excluded.refused, failed = excluded.failed, collected = excluded.collected,
 		pending = excluded.pending, bytes = excluded.bytes, adopted = excluded.adopted, buffer_path = excluded.buffer_path,
 		leftovers = excluded.leftovers, warnings = excluded.warnings, started_at = excluded.started_at, ended_at = excluded.ended_at`)
+	return err
 }
 
-// SaveServerIfAbsent writes the outcome of a server that has none in the run: a parent's word on a child that left no own.
-func (c *Catalog) SaveServerIfAbsent(ctx context.Context, s ServerRow) error {
+// SaveServerIfAbsent writes the outcome of a server that has none in the run: a parent's word on a child that left no own. It reports whether it
+// did.
+func (c *Catalog) SaveServerIfAbsent(ctx context.Context, s ServerRow) (saved bool, err error) {
 	return c.saveServer(ctx, s, insertServer+`NOTHING`)
 }
 
-func (c *Catalog) saveServer(ctx context.Context, s ServerRow, statement string) error {
-	return c.write(ctx, "save server "+s.Server, func(tx *sql.Tx) error {
+func (c *Catalog) saveServer(ctx context.Context, s ServerRow, statement string) (saved bool, err error) {
+	err = c.write(ctx, "save server "+s.Server, func(tx *sql.Tx) error {
 		b := s.Books
-		_, err := tx.ExecContext(ctx, statement, s.Run, s.Server, s.Result, s.Reason, clip(s.Detail, maxDetail), b.Listed,
+		done, err := tx.ExecContext(ctx, statement, s.Run, s.Server, s.Result, s.Reason, clip(s.Detail, maxDetail), b.Listed,
 			b.Excluded, b.Unchanged, b.Deferred, b.Refused, b.Failed, b.Collected, b.Pending, b.Bytes, b.Adopted, s.BufferPath,
 			s.Leftovers, texts{&s.Warnings}, nanos(s.Start), nanos(s.End))
+		if err != nil {
+			return err
+		}
+		rows, err := done.RowsAffected()
+		saved = rows > 0
 		return err
 	})
+	return saved, err
 }

@@ -73,6 +73,15 @@ func SeeHelp(command *cobra.Command, err error) error {
 	return fmt.Errorf("%w (see %s --help)", err, command.CommandPath())
 }
 
+// Build is the version of the program as a build stamps it, "(devel)" where it does not.
+func Build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
 // Version names the commit that the program was built from, and the compiler.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()

@@ -130,11 +130,11 @@ func OpenStage(dir string) (*Stage, error) {
 // Close releases the directory. Nothing may be under way.
 func (s *Stage) Close() error { return s.stage.Close() }
 
-// Space is the size of the warehouse's file system, and what of it is left for unprivileged users, in bytes.
-func (w *Warehouse) Space() (size, free int64, err error) {
+// Space is the size of the stage's file system, and what of it is left for unprivileged users, in bytes.
+func (s *Stage) Space() (size, free int64, err error) {
 	var stat unix.Statfs_t
-	if err := unix.Statfs(w.StageDir(), &stat); err != nil {
-		return 0, 0, &os.PathError{Op: "statfs", Path: w.StageDir(), Err: err}
+	if err := unix.Statfs(s.dir, &stat); err != nil {
+		return 0, 0, &os.PathError{Op: "statfs", Path: s.dir, Err: err}
 	}
 	return int64(stat.Blocks) * stat.Bsize, int64(stat.Bavail) * stat.Bsize, nil
 }
