@@ -149,8 +149,12 @@ func versionListing(versions []version) listing {
 	l := listing{
 		title: "versions of workers",
 		columns: []column{
-			{title: "deployment", key: "deployment"}, {title: "build ID", key: "build_id"}, {title: "state", key: "state"},
-			{title: "pinned runs", key: "pinned_runs", right: true}, {title: "first seen", key: "created"}, {title: "since", key: "since"},
+			{title: "deployment", key: "deployment"},
+			{title: "build ID", key: "build_id"},
+			{title: "state", key: "state"},
+			{title: "pinned runs", key: "pinned_runs", right: true},
+			{title: "first seen", key: "created"},
+			{title: "since", key: "since"},
 		},
 		document: versions,
 	}

@@ -21,7 +21,7 @@ import (
 func restart(ctx context.Context, c client.Client, id string, order workflows.Order) (string, error) {
 	description, err := c.DescribeWorkflowExecution(ctx, id, "")
 	if errors.As(err, new(*serviceerror.NotFound)) {
-		return "", fmt.Errorf("Temporal knows no %s (any more): its name is that in the Web UI, such as decompress/20261123-051500-ab12/branch-001", id)
+		return "", fmt.Errorf("there is no %s at Temporal, or no more: its name is that in the Web UI, such as decompress/20261123-051500-ab12/branch-001", id)
 	}
 	if err != nil {
 		return "", fmt.Errorf("how did %s end: %w", id, err)

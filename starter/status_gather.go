@@ -110,7 +110,8 @@ func missingAttributes(known map[string]enumspb.IndexedValueType) (missing []str
 // queues asks for the workers and the backlog of every queue.
 func (g *gatherer) queues(ctx context.Context) {
 	views := []queueView{
-		{Queue: activities.TigerQueue, Type: "workflow"}, {Queue: activities.TigerQueue, Type: "activity"},
+		{Queue: activities.TigerQueue, Type: "workflow"},
+		{Queue: activities.TigerQueue, Type: "activity"},
 		{Queue: activities.EagleQueue, Type: "activity"},
 	}
 	var asked sync.WaitGroup

@@ -88,8 +88,11 @@ func TestJudge(t *testing.T) {
 		"age without backlog": {func(s *survey) { s.Queues[1].Oldest = time.Hour }, nil, ""},
 		"eagle's backlog":     {func(s *survey) { s.Queues[2].Backlog, s.Queues[2].Oldest = 1, time.Hour }, []string{"!eagle_backlog"}, "about 1 task"},
 		"no schedule":         {func(s *survey) { s.Schedule = nil }, []string{"schedule_missing"}, "unless somebody calls"},
-		"no schedule any more": {func(s *survey) { s.Schedule = nil; s.standing[1].Run = "collect/scheduled-2026-11-23T10:00:00Z" },
-			[]string{"!schedule_missing"}, "there was one"},
+		"no schedule any more": {
+			func(s *survey) { s.Schedule = nil; s.standing[1].Run = "collect/scheduled-2026-11-23T10:00:00Z" },
+			[]string{"!schedule_missing"},
+			"there was one",
+		},
 		"schedule unknown": {func(s *survey) { s.Schedule = nil; s.Unknown = []unknownView{{"the schedule", "timeout"}} }, nil, ""},
 		"paused": {func(s *survey) {
 			s.Schedule.Paused, s.Schedule.Note, s.Schedule.Last = true, "holiday", judged.Add(-48*time.Hour)

@@ -2,8 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -20,9 +18,9 @@ func (c *collectRun) showProgress(ctx workflow.Context) {
 	d.add("**%d of %s finished**, %d at work%s; %s", len(c.final), count(len(c.plan.Servers), "server"), len(c.running),
 		and(tally(quantity{waiting, "waiting for their turn"})), collected(c.books()))
 	if len(c.running) > 0 {
-		d.add("At work: %s", names(slices.Sorted(maps.Keys(c.running))))
+		d.add("At work: %s", names(workflow.DeterministicKeys(c.running)))
 	}
-	for _, server := range slices.Sorted(maps.Keys(c.held)) {
+	for _, server := range workflow.DeterministicKeys(c.held) {
 		d.add("Held back: %s, paused %s", Quote(server), Quote(c.held[server].String()))
 	}
 	var rows [][]string

@@ -263,5 +263,5 @@ func TestDecompressionStartedAgain(t *testing.T) {
 	assert.Equal(t, complete, result.Decompress.Archives["a/1.zip"].Result)
 	s.requireWarehouse()
 	s.refused("has finished", "retry", decompression)
-	s.refused("Temporal knows no decompress/nothing", "retry", "decompress/nothing")
+	s.refused("there is no decompress/nothing at Temporal", "retry", "decompress/nothing")
 }

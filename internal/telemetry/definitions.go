@@ -63,12 +63,24 @@ const (
 
 // Definitions is every metric of ours. Labels are few: names of configured servers, and codes that README lists; never a file or a sentence.
 var Definitions = []Definition{
-	{files, Counter, []string{"server", "outcome", "reason"}, tiger,
-		"Listed files by what became of them (collected, unchanged, deferred, refused, failed), counted when the server's books are closed."},
-	{fileBytes, Counter, []string{"server", "outcome", "reason"}, tiger,
-		"Bytes of those files: as received, or as listed where none came; those of unchanged files are not counted."},
-	{serverResults, Counter, []string{"server", "result", "reason"}, tiger,
-		"Servers by the result of a run (0 success, 1 failed, 2 partly). One that is reported as running is counted again when it ends."},
+	{
+		files, Counter,
+		[]string{"server", "outcome", "reason"},
+		tiger,
+		"Listed files by what became of them (collected, unchanged, deferred, refused, failed), counted when the server's books are closed.",
+	},
+	{
+		fileBytes, Counter,
+		[]string{"server", "outcome", "reason"},
+		tiger,
+		"Bytes of those files: as received, or as listed where none came; those of unchanged files are not counted.",
+	},
+	{
+		serverResults, Counter,
+		[]string{"server", "result", "reason"},
+		tiger,
+		"Servers by the result of a run (0 success, 1 failed, 2 partly). One that is reported as running is counted again when it ends.",
+	},
 	{runResults, Counter, []string{"kind", "result", "reason"}, tiger, "Runs that were closed: collections and decompressions of their own."},
 	{leftovers, Counter, nil, tiger, "Staged files of attempts long given up that were removed."},
 	{archives, Counter, []string{"server", "result", "reason"}, tiger, "Archives by their final result; server is empty for a decompression of its own."},
@@ -77,8 +89,12 @@ var Definitions = []Definition{
 	{layers, Counter, []string{"reason"}, eagle, "Layers of archives that this eagle delivered, by the reason of what is missing; none for those that are whole."},
 	{limits, Counter, []string{"limit"}, eagle, "Layers that ran into a limit of extract.limits."},
 	{crashes, Counter, nil, eagle, "Layers whose decoding process died."},
-	{steps, Histogram, []string{"step", "outcome"}, all,
-		"Time of a step that ended well (ok) or not (failed): list, download, commit and seal on tiger, extract on eagle. Each attempt counts."},
+	{
+		steps, Histogram,
+		[]string{"step", "outcome"},
+		all,
+		"Time of a step that ended well (ok) or not (failed): list, download, commit and seal on tiger, extract on eagle. Each attempt counts.",
+	},
 	{buildInfo, Gauge, []string{"version"}, all, "Always 1; version is that of the program."},
 	{lookupErrors, Counter, []string{"source"}, all, "Questions behind the gauges that got no answer; their gauges are absent meanwhile."},
 	{ServerLastSuccess, Gauge, []string{"server"}, tiger, "When the server was last collected with result 0, by the catalog; absent if it never was."},
