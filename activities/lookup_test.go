@@ -126,11 +126,12 @@ func TestReadRuns(t *testing.T) {
 	assert.Equal(t, []any{run1, 1, int64(5), true}, []any{second.Runs[0].ID, second.Runs[0].Files, second.Runs[0].Bytes, second.Runs[0].End.IsZero()})
 	assert.Empty(t, second.Next)
 
-	of := func(server string) RunsInput { return RunsInput{Limit: 1, RunsQuery: catalog.RunsQuery{Server: server}} }
+	of := func(server string) RunsInput {
+		return RunsInput{Limit: 1, RunsQuery: catalog.RunsQuery{Server: server}}
+	}
 	assert.Len(t, do(s, s.tiger.ReadRuns, of(branch)).Runs, 1)
 	_, err := attempt(s, s.tiger.ReadRuns, of("brnach-001"))
 	requireReason(t, err, "unknown_server", true)
-	s.set(func(*config.Server) {})
 	delete(s.config.Servers, branch)
 	assert.Len(t, do(s, s.tiger.ReadRuns, of(branch)).Runs, 1, "what was taken out of the configuration has its history all the same")
 }

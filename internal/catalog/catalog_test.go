@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -153,4 +155,10 @@ func collectAll(t *testing.T, c *Catalog, run string, names ...string) []Archive
 func assertBalanced(t *testing.T, b Books) {
 	t.Helper()
 	assert.Equal(t, b.Listed, b.Unchanged+b.Deferred+b.Refused+b.Failed+b.Collected+b.Pending, "%+v", b)
+}
+
+// hashOf is the SHA-256 of a text, as the catalog keeps it.
+func hashOf(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return hex.EncodeToString(sum[:])
 }
