@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"talon/internal/archive"
+	"talon/internal/catalog"
 	"talon/internal/ftpclient"
 	"talon/internal/objectstore"
 	"talon/internal/warehouse"
@@ -81,6 +82,7 @@ var classes = []class{
 	{sentinel: objectstore.ErrExists, name: StoreRefused, final: true},
 	{sentinel: objectstore.ErrFull, name: StoreFull, final: true},
 	{sentinel: objectstore.ErrDamaged, name: StoreDamages},
+	{sentinel: catalog.ErrBadQuery, name: BadQuestion, final: true},
 	{sentinel: syscall.ENOSPC, name: DiskFull, delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: DiskFull, delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: LoginRefused, final: true}, // a second try hammers the account
@@ -172,7 +174,7 @@ func ReasonOf(err error) (reason, detail string) {
 }
 
 // ours are the type names that a refusal of our own may have; the others are in classes.
-var ours = []string{DirectoryMissing, UnknownServer, UnknownRun, BadQuestion}
+var ours = []string{DirectoryMissing, UnknownServer, UnknownRun}
 
 // namedError returns the outermost application error in the chain whose type name is one of ours. The SDK names those without a class after
 // their Go type, which means nothing to anybody.

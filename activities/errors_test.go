@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"talon/internal/archive"
+	"talon/internal/catalog"
 	"talon/internal/ftpclient"
 	"talon/internal/objectstore"
 	"talon/internal/warehouse"
@@ -39,6 +40,7 @@ type classified struct {
 
 var errorTable = []classified{
 	{sentinel: ErrWorkerStops, name: "WorkerStopped", reason: "worker_stopped"},
+	{sentinel: catalog.ErrBadQuery, name: "BadQuestion", reason: "bad_question", final: true},
 	{sentinel: syscall.ENOSPC, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: syscall.EDQUOT, name: "DiskFull", reason: "disk_full", delay: time.Minute},
 	{sentinel: ftpclient.ErrLoginRefused, name: "LoginRefused", reason: "login_refused", final: true, gone: true},

@@ -3,9 +3,14 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"net"
+	"os"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"talon/config"
@@ -132,4 +137,73 @@ func (t *Tiger) knows(server string) error {
 		return nil
 	}
 	return refuse(UnknownServer, UnknownServerMessage(t.Config, server))
+}
+
+// FilesInput asks for files, page by page.
+type FilesInput struct {
+	catalog.FilesQuery
+	// File is the path of a collected or of an extracted file, absolute or relative to the unzip or the zip warehouse. Nothing else matters then.
+	File   string `json:"file,omitempty"`
+	Limit  int    `json:"limit"`            // of a page
+	Cursor string `json:"cursor,omitempty"` // "" is the first page, then FilesPage.Next
+}
+
+// FilesPage is a page of files, as JSON about reportBudget bytes. It may hold few or none and yet have a Next: looking for them took long.
+type FilesPage struct {
+	Findings []FoundFile `json:"findings"`
+	Next     string      `json:"next,omitempty"` // "": there are no more
+}
+
+// FoundFile is a finding of the catalog, beside what is on tiger's disk.
+type FoundFile struct {
+	catalog.Finding
+	Line string `json:"line,omitempty"` // of the listing, decoded
+	// Gone and ExtractedGone say that nothing lies at the path of the collected, and of the extracted file.
+	Gone          bool `json:"gone,omitempty"`
+	ExtractedGone bool `json:"extracted_gone,omitempty"`
+}
+
+// filesPatience is how long a page is looked for: what reads years of rows must not look like a worker that died.
+const filesPatience = 5 * time.Second
+
+// ReadFiles returns a page of files: what became of remote files in the runs that had to do with them, and where extracted files come from. A
+// query that makes no sense is refused (BadQuestion), a server that nobody knows, too (UnknownServer).
+func (t *Tiger) ReadFiles(ctx context.Context, in FilesInput) (FilesPage, error) {
+	switch {
+	case in.File == "":
+	case path.IsAbs(in.File):
+		in.Places = []string{in.File}
+	default:
+		in.Places = []string{path.Join(t.Warehouse.UnzipDir(), in.File), path.Join(t.Warehouse.ZipDir(), in.File)}
+	}
+	found, err := t.Catalog.Files(ctx, in.FilesQuery, in.Cursor, catalog.PageLimit{Rows: in.Limit, Bytes: reportBudget, Time: filesPatience})
+	if err != nil {
+		return FilesPage{}, Classify(err)
+	}
+	if in.Cursor == "" && len(found.Findings) == 0 && found.Next == "" {
+		if err := t.knows(in.Server); err != nil {
+			return FilesPage{}, err
+		}
+	}
+	page := FilesPage{Findings: []FoundFile{}, Next: found.Next}
+	for _, f := range found.Findings {
+		page.Findings = append(page.Findings, t.onDisk(f))
+	}
+	return page, nil
+}
+
+// onDisk adds to a finding what the catalog does not know.
+func (t *Tiger) onDisk(f catalog.Finding) FoundFile {
+	found := FoundFile{Finding: f}
+	found.Finding.Line = nil
+	decoded, _ := ftpclient.Decode(t.Config.Servers[f.Server].Encoding, string(f.Line))
+	found.Line = strings.ToValidUTF8(decoded, "\uFFFD")
+	found.Gone = f.File != nil && isGone(f.File.Path)
+	found.ExtractedGone = f.Member != nil && isGone(f.Member.Path)
+	return found
+}
+
+func isGone(name string) bool {
+	_, err := os.Lstat(name)
+	return errors.Is(err, fs.ErrNotExist)
 }

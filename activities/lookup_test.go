@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"os"
+	"path"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/config"
+	"talon/internal/archive/archivetest"
 	"talon/internal/catalog"
 	"talon/internal/ftpclient"
 )
@@ -134,4 +137,51 @@ func TestReadRuns(t *testing.T) {
 	requireReason(t, err, "unknown_server", true)
 	delete(s.config.Servers, branch)
 	assert.Len(t, do(s, s.tiger.ReadRuns, of(branch)).Runs, 1, "what was taken out of the configuration has its history all the same")
+}
+
+// TestReadFiles follows an archive from the branch's listing to the files that came out of it, and back.
+func TestReadFiles(t *testing.T) {
+	s := newSite(t, ", encoding: gbk", "")
+	const name = "day/\xc8\xd5\xb1\xa8.zip" // 日报 as the branch writes it
+	s.put(name, string(archivetest.Zip([]archivetest.File{{Name: "a.txt", Data: []byte("alpha"), ModTime: written}})))
+	do(s, s.tiger.PlanRun, PlanInput{Run: run1})
+	s.collect(run1)
+	zip, unzip := s.tiger.Warehouse.ZipDir(), s.tiger.Warehouse.UnzipDir()
+	plan := do(s, s.tiger.PlanExtraction, ExtractionInput{Decompression: decompressionOf(run1), ZipDir: zip, UnzipDir: unzip})
+	s.decompress(decompressionOf(run1), zip, plan.Batches[0])
+
+	ask := func(in FilesInput) []FoundFile {
+		in.Limit = 10
+		page := do(s, s.tiger.ReadFiles, in)
+		assert.Empty(t, page.Next)
+		return page.Findings
+	}
+	remote := ask(FilesInput{FilesQuery: catalog.FilesQuery{Server: branch, Name: "日报.zip"}})
+	require.Len(t, remote, 1)
+	f := remote[0]
+	assert.Equal(t, []any{catalog.StateCollected, run1, branch, "day/日报.zip", false}, []any{f.State, f.Run, f.Server, f.Name, f.Gone})
+	assert.Contains(t, f.Line, "日报.zip", "the line is decoded, too")
+	assert.Equal(t, path.Join(zip, branch, "day/日报.zip"), f.File.Path)
+	require.Len(t, f.Archives, 1)
+	assert.Equal(t, []any{true, Success, 1, path.Join(unzip, branch, "day/日报")}, []any{f.Archives[0].Done, f.Archives[0].Result, f.Archives[0].Received, f.Archives[0].Directory})
+
+	extracted := path.Join(unzip, branch, "day/日报/a.txt")
+	for what, in := range map[string]FilesInput{
+		"absolute": {File: extracted}, "relative": {File: branch + "/day/日报/a.txt"}, "hash": {FilesQuery: catalog.FilesQuery{SHA256: sha("alpha")}},
+	} {
+		found := ask(in)
+		require.Len(t, found, 1, what)
+		assert.Equal(t, catalog.Extracted{Path: extracted, Layer: branch + "/day/日报.zip", Size: 5, SHA256: sha("alpha")}, *found[0].Member, what)
+		assert.Equal(t, []any{branch, "day/日报.zip", run1, f.Line, false}, []any{found[0].Server, found[0].Name, found[0].Run, found[0].Line, found[0].ExtractedGone})
+	}
+	assert.Equal(t, remote, ask(FilesInput{File: branch + "/day/日报.zip"}), "of the zip warehouse, too")
+
+	require.NoError(t, os.Remove(extracted))
+	require.NoError(t, os.Remove(f.File.Path))
+	found := ask(FilesInput{File: extracted})[0]
+	assert.True(t, found.Gone && found.ExtractedGone)
+	_, err := attempt(s, s.tiger.ReadFiles, FilesInput{Limit: 1, FilesQuery: catalog.FilesQuery{Server: "brnach-001"}})
+	requireReason(t, err, "unknown_server", true)
+	_, err = attempt(s, s.tiger.ReadFiles, FilesInput{Limit: 1, FilesQuery: catalog.FilesQuery{SHA256: "abc"}})
+	requireReason(t, err, "bad_question", true)
 }

@@ -224,18 +224,20 @@ type ProbePage struct {
 type LookupInput struct {
 	Servers *activities.ServersInput `json:"servers,omitempty"`
 	Runs    *activities.RunsInput    `json:"runs,omitempty"`
+	Files   *activities.FilesInput   `json:"files,omitempty"`
 }
 
 // Names of lookups.
 const (
 	LookupServers = "servers"
 	LookupRuns    = "runs"
+	LookupFiles   = "files"
 )
 
 // What names the question, "nothing" or "several" if it is not exactly one.
 func (in LookupInput) What() string {
 	what := "nothing"
-	for name, asked := range map[string]bool{LookupServers: in.Servers != nil, LookupRuns: in.Runs != nil} {
+	for name, asked := range map[string]bool{LookupServers: in.Servers != nil, LookupRuns: in.Runs != nil, LookupFiles: in.Files != nil} {
 		if asked && what == "nothing" {
 			what = name
 		} else if asked {
@@ -249,4 +251,5 @@ func (in LookupInput) What() string {
 type LookupPage struct {
 	Servers *activities.ServersPage `json:"servers,omitempty"`
 	Runs    *activities.RunsPage    `json:"runs,omitempty"`
+	Files   *activities.FilesPage   `json:"files,omitempty"`
 }

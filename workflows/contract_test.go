@@ -48,7 +48,7 @@ func methods(of any) []string {
 func TestActivityTypes(t *testing.T) {
 	assert.Equal(t, []string{
 		"CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ListServer", "PlanExtraction", "PlanProbe",
-		"PlanRun", "ProbeServer", "ReadReport", "ReadRuns", "ReadServers", "SealArchives",
+		"PlanRun", "ProbeServer", "ReadFiles", "ReadReport", "ReadRuns", "ReadServers", "SealArchives",
 	}, methods(tiger))
 	assert.Equal(t, []string{"ExtractArchives"}, methods(eagle))
 	assert.Equal(t, []string{"tiger", "eagle"}, []string{activities.TigerQueue, activities.EagleQueue})

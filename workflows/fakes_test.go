@@ -552,6 +552,12 @@ func (f *fakeTiger) ReadRuns(ctx context.Context, in activities.RunsInput) (acti
 	})
 }
 
+func (f *fakeTiger) ReadFiles(ctx context.Context, in activities.FilesInput) (activities.FilesPage, error) {
+	return work(ctx, f.w, in, func(in activities.FilesInput) activities.FilesPage {
+		return activities.FilesPage{Next: "page after " + in.Cursor}
+	})
+}
+
 func (f *fakeTiger) PlanProbe(ctx context.Context, in activities.PlanProbeInput) (activities.ProbePlan, error) {
 	return work(ctx, f.w, in, f.w.planProbe)
 }

@@ -21,6 +21,8 @@ func LookupWorkflow(ctx workflow.Context, in LookupInput) (LookupPage, error) {
 		err = cheaply(ctx, tigerCall, summary, tiger.ReadServers, *in.Servers, &page.Servers)
 	case LookupRuns:
 		err = cheaply(ctx, tigerCall, summary, tiger.ReadRuns, *in.Runs, &page.Runs)
+	case LookupFiles:
+		err = cheaply(ctx, tigerCall, summary, tiger.ReadFiles, *in.Files, &page.Files)
 	default:
 		err = temporal.NewNonRetryableApplicationError(fmt.Sprintf("a lookup asks one question, this one %q", what), activities.BadQuestion, nil)
 	}

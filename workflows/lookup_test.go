@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,12 +14,13 @@ import (
 var lookups = []LookupInput{
 	{Servers: &activities.ServersInput{Servers: []string{"a"}, After: "c"}},
 	{Runs: &activities.RunsInput{Limit: 3, Cursor: "c"}},
+	{Files: &activities.FilesInput{File: "a/b.csv", Limit: 3, Cursor: "c"}},
 }
 
 func TestLookup(t *testing.T) {
-	servers, runs := activities.ServersPage{}, activities.RunsPage{}
-	servers.Next, runs.Next = "page after c", "page after c"
-	for i, want := range []LookupPage{{Servers: &servers}, {Runs: &runs}} {
+	servers, runs, files := activities.ServersPage{}, activities.RunsPage{}, activities.FilesPage{}
+	servers.Next, runs.Next, files.Next = "page after c", "page after c", "page after c"
+	for i, want := range []LookupPage{{Servers: &servers}, {Runs: &runs}, {Files: &files}} {
 		w := newWorld(t)
 		w.execute(LookupID(lookups[i].What(), "n"), LookupWorkflow, lookups[i])
 		assert.Equal(t, want, resultOf[LookupPage](w))
@@ -27,11 +29,11 @@ func TestLookup(t *testing.T) {
 
 func TestALookupAsksOneQuestion(t *testing.T) {
 	for what, in := range map[string]LookupInput{
-		"nothing": {}, "several": {Servers: lookups[0].Servers, Runs: lookups[1].Runs},
+		"nothing": {}, "several": {Servers: lookups[0].Servers, Runs: lookups[1].Runs}, "several ": {Runs: lookups[1].Runs, Files: lookups[2].Files},
 	} {
 		w := newWorld(t)
 		w.execute(LookupID(what, "n"), LookupWorkflow, in)
-		require.ErrorContains(t, w.env.GetWorkflowError(), what)
+		require.ErrorContains(t, w.env.GetWorkflowError(), strings.TrimSpace(what))
 		assert.True(t, activities.IsFinal(w.env.GetWorkflowError()))
 		assert.Empty(t, w.calls)
 	}

@@ -123,7 +123,7 @@ func TestRetriesAreBoundedByAttemptsOrByTime(t *testing.T) {
 	}
 	const untilTheDeadline = 0
 	assert.Equal(t, map[string]int32{
-		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "ReadServers": 3, "ReadRuns": 3, "PlanProbe": 3, "ProbeServer": 2, "DownloadFile": 5, "ExtractArchives": 8,
+		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "ReadServers": 3, "ReadRuns": 3, "ReadFiles": 3, "PlanProbe": 3, "ProbeServer": 2, "DownloadFile": 5, "ExtractArchives": 8,
 		"CommitServer": untilTheDeadline, "CloseRun": untilTheDeadline, "SealArchives": untilTheDeadline, "CloseDecompression": untilTheDeadline,
 	}, attempts)
 	for name, o := range w.options.local {

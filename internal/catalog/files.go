@@ -60,7 +60,7 @@ type Finding struct {
 	Name    string    `json:"name,omitempty"` // decoded, relative to the server's directory
 	Size    int64     `json:"size"`           // as listed
 	ModTime time.Time `json:"mtime,omitzero"` // as listed
-	Line    []byte    `json:"-"`              // of the listing, in the server's bytes
+	Line    []byte    `json:"line,omitempty"` // of the listing, in the server's bytes
 	Reason  string    `json:"reason,omitempty"`
 	Detail  string    `json:"detail,omitempty"`
 
