@@ -151,7 +151,8 @@ type FilesInput struct {
 // FilesPage is a page of files, as JSON about reportBudget bytes. It may hold few or none and yet have a Next: looking for them took long.
 type FilesPage struct {
 	Findings []FoundFile `json:"findings"`
-	Next     string      `json:"next,omitempty"` // "": there are no more
+	Next     string      `json:"next,omitempty"`   // "": there are no more
+	Reached  time.Time   `json:"reached,omitzero"` // back to which run they were looked for, where there is a Next
 }
 
 // FoundFile is a finding of the catalog, beside what is on tiger's disk.
@@ -185,7 +186,7 @@ func (t *Tiger) ReadFiles(ctx context.Context, in FilesInput) (FilesPage, error)
 			return FilesPage{}, err
 		}
 	}
-	page := FilesPage{Findings: []FoundFile{}, Next: found.Next}
+	page := FilesPage{Findings: []FoundFile{}, Next: found.Next, Reached: found.Reached}
 	for _, f := range found.Findings {
 		page.Findings = append(page.Findings, t.onDisk(f))
 	}

@@ -55,6 +55,7 @@ func (a *app) command() *cobra.Command {
 		a.runsCommand(),
 		a.serversCommand(),
 		a.cancelCommand(),
+		a.filesCommand(),
 		a.statusCommand(),
 		a.deploymentCommand(),
 	)

@@ -48,6 +48,8 @@ type PageLimit struct {
 type FilesPage struct {
 	Findings []Finding `json:"findings"`
 	Next     string    `json:"next,omitempty"`
+	// Reached is the start of the run that a search through runs has come to, where there is a Next.
+	Reached time.Time `json:"reached,omitzero"`
 }
 
 // Finding is what became of a remote file in a run that listed it as something else than unchanged; or an extracted file, and the remote file
@@ -229,6 +231,9 @@ func (s *filesSearch) search(ctx context.Context, at filesPlace) error {
 func (s *filesSearch) end(at filesPlace) error {
 	cursor, err := json.Marshal(at)
 	s.page.Next = string(cursor)
+	if at.Run != "" {
+		s.page.Reached = time.Unix(0, at.Start).UTC()
+	}
 	return err
 }
 
