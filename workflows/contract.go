@@ -236,15 +236,24 @@ const (
 
 // What names the question, "nothing" or "several" if it is not exactly one.
 func (in LookupInput) What() string {
-	what := "nothing"
-	for name, asked := range map[string]bool{LookupServers: in.Servers != nil, LookupRuns: in.Runs != nil, LookupFiles: in.Files != nil} {
-		if asked && what == "nothing" {
-			what = name
-		} else if asked {
-			what = "several"
-		}
+	var asked []string
+	if in.Servers != nil {
+		asked = append(asked, LookupServers)
 	}
-	return what
+	if in.Runs != nil {
+		asked = append(asked, LookupRuns)
+	}
+	if in.Files != nil {
+		asked = append(asked, LookupFiles)
+	}
+	switch len(asked) {
+	case 0:
+		return "nothing"
+	case 1:
+		return asked[0]
+	default:
+		return "several"
+	}
 }
 
 // LookupPage is the answer: the field of the same name is set.
