@@ -65,7 +65,8 @@ func TestWhatIsKnownOfAServerInWords(t *testing.T) {
 		want  Learned
 	}{
 		"a line elsewhere": {
-			ftpclient.Behaviour{Software: "ftpd", Passive: ftpclient.PassivePASV, Resume: ftpclient.Yes, ZoneKnown: true, ZoneMinutes: 480, Sessions: 3}, collected,
+			ftpclient.Behaviour{Software: "ftpd", Passive: ftpclient.PassivePASV, Resume: ftpclient.Yes, ZoneKnown: true, ZoneMinutes: 480, Sessions: 3},
+			collected,
 			Learned{Software: "ftpd", Passive: "PASV", Listing: "LIST", REST: "yes", Zone: "+08:00", Sessions: 3},
 		},
 		"in UTC":            {ftpclient.Behaviour{ZoneKnown: true}, collected, Learned{Passive: "EPSV", Listing: "LIST", Zone: "UTC"}},

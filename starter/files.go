@@ -144,8 +144,14 @@ func (l fileList) listing() listing {
 	out := listing{
 		title: "Files", document: l, footer: count(len(l.Files), "finding"),
 		columns: []column{
-			{title: "Server", key: "server"}, {title: "Remote file", key: "name"}, {title: "State", key: "state"}, {title: "Run", key: "run"},
-			{title: "Run began", key: "start_time"}, {title: "Size", key: "size", right: true}, {title: "SHA-256", key: "sha256"}, {title: "Lies at", key: "path"},
+			{title: "Server", key: "server"},
+			{title: "Remote file", key: "name"},
+			{title: "State", key: "state"},
+			{title: "Run", key: "run"},
+			{title: "Run began", key: "start_time"},
+			{title: "Size", key: "size", right: true},
+			{title: "SHA-256", key: "sha256"},
+			{title: "Lies at", key: "path"},
 			{title: "Remarks", key: "remarks"},
 		},
 	}
@@ -172,7 +178,8 @@ func fileRow(f activities.FoundFile) []cell {
 	remarks := fileRemarks(f)
 	return []cell{
 		textCell(f.Server), textCell(f.Name), textCell(string(f.State)), textCell(f.Run), timeCell(f.Start), sizeCell(size),
-		{shown: hash[:min(len(hash), shortHash)], plain: hash}, textCell(path), textCell(remarks),
+		{shown: hash[:min(len(hash), shortHash)], plain: hash},
+		textCell(path), textCell(remarks),
 	}
 }
 

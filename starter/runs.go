@@ -216,9 +216,16 @@ func (l runList) listing(o runsOptions) listing {
 	out := listing{
 		title: "Runs", document: l, footer: count(len(l.Runs), "run"),
 		columns: []column{
-			{title: "Run", key: "run"}, {title: "Start", key: "start_time"}, {title: "Took", key: "seconds", right: true}, {title: "Result", key: "result"},
-			{title: "Servers", key: "servers", right: true}, {title: "Bad", key: "not_complete", right: true}, {title: "Files", key: "files", right: true},
-			{title: "Bytes", key: "bytes", right: true}, {title: "Archives", key: "archives", right: true}, {title: "What is wrong", key: "reason"},
+			{title: "Run", key: "run"},
+			{title: "Start", key: "start_time"},
+			{title: "Took", key: "seconds", right: true},
+			{title: "Result", key: "result"},
+			{title: "Servers", key: "servers", right: true},
+			{title: "Bad", key: "not_complete", right: true},
+			{title: "Files", key: "files", right: true},
+			{title: "Bytes", key: "bytes", right: true},
+			{title: "Archives", key: "archives", right: true},
+			{title: "What is wrong", key: "reason"},
 		},
 	}
 	if o.server != "" {
@@ -249,7 +256,8 @@ func (e runEntry) row(now time.Time) []cell {
 	wrong := e.wrong()
 	return []cell{
 		textCell(e.Run), timeCell(e.StartTime), took, result, numberCell(e.Servers), numberCell(e.Servers - e.Good), numberCell(e.Files), sizeCell(e.Bytes),
-		numberCell(e.Archives), {shown: printable(wrong), plain: wrong},
+		numberCell(e.Archives),
+		{shown: printable(wrong), plain: wrong},
 	}
 }
 

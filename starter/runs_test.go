@@ -28,8 +28,10 @@ func someRuns() []catalog.RunSummary {
 		{
 			RunRow: row("collect", 15, at(16, 0)), Servers: 500, Good: 494, Bad: 5, Files: 1234, Bytes: 9_000_000, Missing: 2,
 			Archives: 12, ArchivesGood: 9, ArchivesBad: 1, ArchivesWaiting: 2, LastEnd: at(19, 30), Troubles: []catalog.Trouble{
-				{Reason: "login_refused", Count: 4, Example: "branch-004"}, {Reason: "timeout", Count: 1, Example: "branch-077"},
-				{Reason: "incomplete", Count: 1, Example: "branch-020"}, {Reason: "encrypted", Count: 1, Example: "branch-001/a\x1b.zip", Archive: true},
+				{Reason: "login_refused", Count: 4, Example: "branch-004"},
+				{Reason: "timeout", Count: 1, Example: "branch-077"},
+				{Reason: "incomplete", Count: 1, Example: "branch-020"},
+				{Reason: "encrypted", Count: 1, Example: "branch-001/a\x1b.zip", Archive: true},
 			},
 		},
 		{RunRow: row("decompress", 10, at(12, 0)), Files: 40, Bytes: 4096, Archives: 3, ArchivesGood: 3, LastEnd: at(12, 0)},

@@ -141,9 +141,14 @@ func (s serverStandings) listing(total int) listing {
 	l := listing{
 		title: "Servers", document: s, footer: fmt.Sprintf("%s, one interval is %s", count(total, "server"), s.Every),
 		columns: []column{
-			{title: "Server", key: "server"}, {title: "Result", key: "result"},
-			{title: "Last complete", key: "last_success"}, {title: "Age", key: "age_seconds", right: true}, {title: "Lag", key: "lag", right: true},
-			{title: "Files", key: "files", right: true}, {title: "Bytes", key: "bytes", right: true}, {title: "Learned", key: "learned"},
+			{title: "Server", key: "server"},
+			{title: "Result", key: "result"},
+			{title: "Last complete", key: "last_success"},
+			{title: "Age", key: "age_seconds", right: true},
+			{title: "Lag", key: "lag", right: true},
+			{title: "Files", key: "files", right: true},
+			{title: "Bytes", key: "bytes", right: true},
+			{title: "Learned", key: "learned"},
 			{title: "Reason", key: "reason"},
 		},
 	}
@@ -177,7 +182,8 @@ func (s serverStanding) row() []cell {
 	}
 	return []cell{
 		textCell(s.Server), result, last, age, lag, files, bytes,
-		{shown: orUnknown(learnedWords(s.Learned)), plain: learnedWords(s.Learned)}, {shown: reason, plain: cmp.Or(s.Reason, s.Latest)},
+		{shown: orUnknown(learnedWords(s.Learned)), plain: learnedWords(s.Learned)},
+		{shown: reason, plain: cmp.Or(s.Reason, s.Latest)},
 	}
 }
 

@@ -80,8 +80,10 @@ func TestRunsAreSummedUp(t *testing.T) {
 	whole := RunSummary{
 		RunRow: run, Servers: 4, Good: 1, Bad: 2, Files: 4, Bytes: 35, Missing: 3,
 		Archives: 4, ArchivesGood: 1, ArchivesBad: 1, ArchivesWaiting: 1, LastEnd: late, Troubles: []Trouble{
-			{Reason: "login_refused", Count: 2, Example: "branch-002"}, {Reason: "incomplete", Count: 1, Example: "branch-004"},
-			{Reason: "encrypted", Count: 1, Example: "b.zip", Archive: true}, {Reason: "nested_failed", Count: 1, Example: "c.zip", Archive: true},
+			{Reason: "login_refused", Count: 2, Example: "branch-002"},
+			{Reason: "incomplete", Count: 1, Example: "branch-004"},
+			{Reason: "encrypted", Count: 1, Example: "b.zip", Archive: true},
+			{Reason: "nested_failed", Count: 1, Example: "c.zip", Archive: true},
 		},
 	}
 	assert.Equal(t, []RunSummary{

@@ -51,8 +51,11 @@ func TestServerStates(t *testing.T) {
 	known := stateOf(good, "", good.End)
 	known.Learned = json.RawMessage(`{"listing":"LIST"}`)
 	assert.Equal(t, []ServerState{
-		stateOf(waiting, "busy", waiting.End), known, {Server: "unheard"}, stateOf(never, "", time.Time{}),
-		stateOf(broken, "", monday.Add(time.Hour)), {Server: "idle", Latest: "cancelled"},
+		stateOf(waiting, "busy", waiting.End), known,
+		{Server: "unheard"},
+		stateOf(never, "", time.Time{}),
+		stateOf(broken, "", monday.Add(time.Hour)),
+		{Server: "idle", Latest: "cancelled"},
 	}, states)
 }
 
