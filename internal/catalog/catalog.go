@@ -13,7 +13,7 @@ import (
 var (
 	// ErrNoRow: the catalog holds no such run, entry, file or archive.
 	ErrNoRow = errors.New("not in the catalog")
-	// ErrNewerSchema: a newer Talon has written this catalog; this one must not touch it.
+	// ErrNewerSchema: a newer Talon has changed this catalog in a way that this one does not understand; it must not touch it.
 	ErrNewerSchema = errors.New("catalog was written by a newer Talon: update this one")
 )
 

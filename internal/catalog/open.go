@@ -34,8 +34,9 @@ type Catalog struct {
 	oneEntry, placeOwner, sift *sql.Stmt
 }
 
-// Open opens the catalog at path, creates it if need be and brings its schema up to date. A catalog that a newer Talon has
-// written is refused with ErrNewerSchema.
+// Open opens the catalog at path, creates it if need be and brings its schema up to date. The schema of a newer Talon is used as it is, so that two
+// versions can work side by side while one takes over from the other, and the older one can come back. It is refused with ErrNewerSchema where one of
+// its migrations says that older programs must not use it.
 func Open(ctx context.Context, path string) (*Catalog, error) {
 	c := &Catalog{}
 	if err := c.open(ctx, path); err != nil {
@@ -179,7 +180,7 @@ func migrationScripts() ([]string, error) {
 }
 
 // migrate brings the schema to the last script's version, one transaction per script. Another process may be doing the same:
-// each step looks at the version again once it holds the lock.
+// each step looks at the version again once it holds the lock. A newer schema stays as it is.
 func migrate(ctx context.Context, db *sql.DB, scripts []string) error {
 	for {
 		version, err := schemaVersion(ctx, db)
@@ -187,7 +188,7 @@ func migrate(ctx context.Context, db *sql.DB, scripts []string) error {
 		case err != nil:
 			return err
 		case version > len(scripts):
-			return fmt.Errorf("%w (schema %d, known up to %d)", ErrNewerSchema, version, len(scripts))
+			return checkUsable(ctx, db, version, len(scripts))
 		case version == len(scripts):
 			return nil
 		}
@@ -195,6 +196,19 @@ func migrate(ctx context.Context, db *sql.DB, scripts []string) error {
 			return fmt.Errorf("migrate to schema %d: %w", version+1, err)
 		}
 	}
+}
+
+// checkUsable refuses a newer schema that programs which know less than it demands must not use. A migration that is more than an addition demands that
+// with PRAGMA application_id = its number (see migrations/README.md).
+func checkUsable(ctx context.Context, db *sql.DB, version, known int) error {
+	var demanded int
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&demanded); err != nil {
+		return err
+	}
+	if demanded > known {
+		return fmt.Errorf("%w (schema %d, which needs a Talon that knows schema %d; this one knows up to %d)", ErrNewerSchema, version, demanded, known)
+	}
+	return nil
 }
 
 // migrateOnce leads from schema version from to the next, unless another process has done so in the meantime.

@@ -45,12 +45,13 @@ func TestOpenRefusesANewerSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.db")
 	c, err := Open(t.Context(), path)
 	require.NoError(t, err)
-	_, err = c.writer.Exec("PRAGMA user_version = 99")
+	_, err = c.writer.Exec("PRAGMA user_version = 99; PRAGMA application_id = 98")
 	require.NoError(t, err)
 	require.NoError(t, c.Close())
 	_, err = Open(t.Context(), path)
 	require.ErrorIs(t, err, ErrNewerSchema)
 	assert.ErrorContains(t, err, path)
+	assert.ErrorContains(t, err, "schema 99, which needs a Talon that knows schema 98")
 }
 
 func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {

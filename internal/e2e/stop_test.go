@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
 
 	"talon/internal/archive/archivetest"
 	"talon/internal/devstack"
@@ -125,7 +128,7 @@ func TestEagleStopped(t *testing.T) {
 	a := s.addSite("a")
 	for i := range 24 {
 		var members []archivetest.File
-		for j := range 50 {
+		for j := range 150 {
 			members = append(members, member(fmt.Sprintf("dir-%d/%d.txt", j%5, j), text(fmt.Sprint(i, "/", j), 20_000)))
 		}
 		a.putZip(fmt.Sprintf("p%02d.zip", i), members...)
@@ -136,8 +139,9 @@ func TestEagleStopped(t *testing.T) {
 	s.eagle = s.worker("eagle", "--stop-grace", "0s")
 
 	run := s.beginCollect()
-	s.eventually("work of the eagle in the stage", s.extracting)
+	s.eventually("an archive that is finished", s.delivering)
 	stopped := s.eagle
+	at := time.Now()
 	s.terminate(stopped)
 	assert.Zero(t, await(s, "end of the worker", exit(stopped)))
 	assert.Contains(t, s.tail(stopped), "ExtractArchives of decompress/")
@@ -149,6 +153,14 @@ func TestEagleStopped(t *testing.T) {
 
 	result := run.result(complete)
 	assert.Equal(t, 24, result.Decompress.Succeeded)
+	kept := 0
+	for _, archive := range result.Decompress.Archives {
+		if archive.StartTime.Before(at) { // by the eagle that was stopped
+			kept++
+		}
+	}
+	assert.Positive(t, kept, "what was finished is not done again")
+	assert.Less(t, kept, 24, "what was not is")
 	s.requireWarehouse()
 	s.requireNothingNew()
 }
@@ -179,6 +191,28 @@ func TestStoppedTwice(t *testing.T) {
 	run.result(complete)
 	s.requireWarehouse()
 	s.requireNothingNew()
+}
+
+// delivering tells whether an eagle has told of an archive that it has finished.
+func (s *stack) delivering() bool {
+	list, err := s.temporal.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: s.namespace, Query: "WorkflowType = 'DecompressWorkflow'",
+	})
+	if err != nil || len(list.GetExecutions()) == 0 {
+		return false
+	}
+	description, err := s.temporal.DescribeWorkflowExecution(s.t.Context(), list.GetExecutions()[0].GetExecution().GetWorkflowId(), "")
+	if err != nil {
+		return false
+	}
+	for _, activity := range description.GetPendingActivities() {
+		for _, payload := range activity.GetHeartbeatDetails().GetPayloads() {
+			if strings.Contains(string(payload.GetData()), `"delivered":[{`) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // terminate asks a program to stop, as systemd and Docker do.
