@@ -15,6 +15,7 @@ import (
 
 	"talon/activities"
 	"talon/config/dial"
+	"talon/internal/commandline"
 )
 
 // Words for what a version of a deployment is.
@@ -176,14 +177,16 @@ func (a *app) deploymentCurrentCommand() *cobra.Command {
 		Long: "Make a version the current one of its deployment: new runs begin there, decompressions that wait go over to it, runs that are pinned to\n" +
 			"another version end there. A worker of the version must have polled. The way back is the same command with the version before.",
 		Example: "  starter deployment current tiger 2026-11-28\n  starter deployment current eagle --unversioned",
-		Args:    cobra.RangeArgs(1, 2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0 || !slices.Contains(deployments(), args[0]):
+				return commandline.SeeHelp(cmd, errors.New("current needs a deployment: tiger or eagle"))
+			case back && len(args) != 1 || !back && len(args) != 2 || !back && args[1] == "":
+				return commandline.SeeHelp(cmd, errors.New("current needs one build ID, or --unversioned for the workers without one"))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !slices.Contains(deployments(), args[0]) {
-				return fmt.Errorf("there is no deployment %q: use tiger or eagle", args[0])
-			}
-			if back == (len(args) == 2) {
-				return errors.New("name a build ID, or --unversioned for the workers without one")
-			}
 			return a.withTemporal(cmd.Context(), func(c client.Client) error {
 				return a.setCurrent(cmd.Context(), c.WorkerDeploymentClient().GetHandle(args[0]), args[0], append(args[1:], "")[0])
 			})
