@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,9 +24,10 @@ import (
 const (
 	changedFile = "workflows/server.go"
 	// anchor is the line that the change goes before. Where it is gone, another line that comes before the transfers does as well.
-	anchor = "\tif err := s.list(ctx); err != nil {\n"
+	anchor   = "\tif err := s.list(ctx); err != nil {\n"
+	changeID = "rest before listing"
 	// guarded is how a change has to be made, unguarded how it must not.
-	guarded = "\tif workflow.GetVersion(ctx, \"rest-before-listing\", workflow.DefaultVersion, 1) == 1 {\n" +
+	guarded = "\tif workflow.GetVersion(ctx, \"" + changeID + "\", workflow.DefaultVersion, 1) == 1 {\n" +
 		"\t\t_ = workflow.Sleep(ctx, 1_000_000)\n\t}\n"
 	unguarded = "\t_ = workflow.Sleep(ctx, 1_000_000)\n"
 )
@@ -151,7 +153,7 @@ func TestUpgradeInMidRun(t *testing.T) {
 	s.requireNothingNew()
 }
 
-// changes counts the markers of versions and the timers in a workflow's history.
+// changes counts the markers and the timers of the change in a workflow's history.
 func (s *stack) changes(workflow string) []int {
 	s.t.Helper()
 	counts := []int{0, 0}
@@ -159,10 +161,12 @@ func (s *stack) changes(workflow string) []int {
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(s.t, err)
-		if event.GetMarkerRecordedEventAttributes().GetMarkerName() == "Version" {
-			counts[0]++
+		for _, payload := range event.GetMarkerRecordedEventAttributes().GetDetails()["change-id"].GetPayloads() {
+			if string(payload.GetData()) == `"`+changeID+`"` {
+				counts[0]++
+			}
 		}
-		if event.GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED {
+		if event.GetTimerStartedEventAttributes().GetStartToFireTimeout().AsDuration() == time.Millisecond {
 			counts[1]++
 		}
 	}
