@@ -119,6 +119,23 @@ func TestDrainEndsWhateverHappens(t *testing.T) {
 	require.NoError(t, d.rest([]sdkworker.Worker{w}, time.Minute, slog.New(slog.DiscardHandler)))
 }
 
+// TestDrainCutsOff what is left when the grace is over, and waits for it to say where it stands.
+func TestDrainCutsOff(t *testing.T) {
+	d := newDrain()
+	slow := attempt(t, d, "ExtractArchives", false, untilCancelled)
+	w := &stubborn{stopped: make(chan struct{})}
+	handedOver := make(chan error, 1)
+	go func() {
+		handedOver <- <-slow
+		close(w.stopped)
+	}()
+	var log bytes.Buffer
+	require.NoError(t, d.rest([]sdkworker.Worker{w}, time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))))
+	requireHandedOver(t, <-handedOver)
+	assert.Contains(t, log.String(), "ExtractArchives of ")
+	assert.Contains(t, log.String(), "what it had not finished is handed over")
+}
+
 // TestNamesOfActivities: what hands over is called so; a name that no activity has any more would never hand over.
 func TestNamesOfActivities(t *testing.T) {
 	_, ok := reflect.TypeFor[*activities.Tiger]().MethodByName("DownloadFile")
