@@ -47,6 +47,8 @@ type fakeTemporal struct {
 	broken   error                            // what reading a report or a lookup comes to
 	status   enumspb.WorkflowExecutionStatus  // of every run; unspecified: Temporal knows none
 	schedule *fakeSchedule
+	listed   []*workflowpb.WorkflowExecutionInfo // what a list of workflows shows, whatever the query
+	queries  []string                            // that were asked for
 }
 
 type startedRun struct {
@@ -192,6 +194,13 @@ func (f *fakeTemporal) DescribeWorkflowExecution(_ context.Context, id, _ string
 	}, nil
 }
 
+func (f *fakeTemporal) ListWorkflow(
+	_ context.Context, request *workflowservice.ListWorkflowExecutionsRequest,
+) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	f.queries = append(f.queries, request.GetQuery())
+	return &workflowservice.ListWorkflowExecutionsResponse{Executions: f.listed}, nil
+}
+
 func (f *fakeTemporal) ScheduleClient() client.ScheduleClient { return f.schedule }
 
 // workflowError is how a client sees the end of a workflow that brought no result: the SDK makes it of the workflow's own error.
@@ -240,6 +249,7 @@ type fakeSchedule struct {
 	paused    bool
 	note      string
 	triggered int
+	filled    []client.ScheduleBackfill
 	info      client.ScheduleInfo
 	broken    error
 }
@@ -309,6 +319,11 @@ func (s *fakeSchedule) Unpause(_ context.Context, options client.ScheduleUnpause
 
 func (s *fakeSchedule) Trigger(context.Context, client.ScheduleTriggerOptions) error {
 	s.triggered++
+	return s.missing()
+}
+
+func (s *fakeSchedule) Backfill(_ context.Context, options client.ScheduleBackfillOptions) error {
+	s.filled = append(s.filled, options.Backfill...)
 	return s.missing()
 }
 

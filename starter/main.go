@@ -57,6 +57,7 @@ func (a *app) command() *cobra.Command {
 		a.cancelCommand(),
 		a.filesCommand(),
 		a.statusCommand(),
+		a.backfillCommand(),
 		a.deploymentCommand(),
 	)
 	root.AddCommand(a.serverOrders()...)

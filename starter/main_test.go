@@ -105,6 +105,12 @@ func TestRefusedBeforeDialling(t *testing.T) {
 		"schedule configuration": {[]string{"schedule", "create", "--config", broken}, []string{broken + ":2:7: "}},
 		"too often":              {[]string{"schedule", "create", "--every", "10s"}, []string{"--every 10s is too short", "a minute"}},
 		"jitter":                 {[]string{"schedule", "create", "--every", "5m", "--jitter", "5m"}, []string{"--jitter 5m0s", "interval of 5m0s"}},
+		"backfill what":          {[]string{"backfill"}, []string{"--last 6h", "--from T"}},
+		"backfill both":          {[]string{"backfill", "--last", "1h", "--from", "2026-01-01"}, []string{"instead of --from"}},
+		"backfill future":        {[]string{"backfill", "--from", "2026-01-01", "--to", "2999-01-01T00:00:00Z"}, []string{"the future cannot be made up for"}},
+		"backfill backwards":     {[]string{"backfill", "--from", "2026-01-02", "--to", "2026-01-01"}, []string{"--from must be before --to"}},
+		"backfill moment":        {[]string{"backfill", "--from", "yesterday"}, []string{`--from "yesterday" is no time`, "2026-11-23T05:15:00Z"}},
+		"backfill output":        {[]string{"backfill", "--last", "1h", "-o", "csv"}, []string{`"csv"`, "table or json"}},
 		"status argument":        {[]string{"status", "tiger"}, []string{"status takes no arguments"}},
 		"lag":                    {[]string{"status", "--lag", "0"}, []string{"--lag is a number of intervals"}},
 		"schedule argument":      {[]string{"schedule", "delete", "collect"}, []string{"delete takes no arguments"}},
@@ -133,6 +139,7 @@ func TestNoTemporal(t *testing.T) {
 		{"schedule", "create"},
 		{"schedule", "describe"},
 		{"status"},
+		{"backfill", "--last", "1h"},
 		{"probe", "-o", "json"},
 	} {
 		var stdout, stderr bytes.Buffer

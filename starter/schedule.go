@@ -209,7 +209,12 @@ func (a *app) withSchedule(ctx context.Context, do func(client.ScheduleHandle) e
 		return err
 	}
 	defer c.Close()
-	err = do(c.ScheduleClient().GetHandle(ctx, scheduleID))
+	return useSchedule(ctx, c, do)
+}
+
+// useSchedule does the same with a client that is there.
+func useSchedule(ctx context.Context, c client.Client, do func(client.ScheduleHandle) error) error {
+	err := do(c.ScheduleClient().GetHandle(ctx, scheduleID))
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
 		return errors.New("there is no schedule yet: starter schedule create makes it")

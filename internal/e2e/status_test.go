@@ -360,3 +360,48 @@ func TestStatusStuck(t *testing.T) {
 	require.Len(t, answer.Runs, 1)
 	assert.Contains(t, answer.Runs[0].Silent, "it ")
 }
+
+// TestBackfill: a schedule that was paused misses intervals; one run makes up for them, and each gets its own if that is asked for.
+func TestBackfill(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	a := s.addSite("a")
+	a.put("x.csv", text("x", 100))
+	s.configure("")
+	s.watch()
+	s.start()
+	begin := time.Now().UTC().Format(time.RFC3339)
+	s.starter("backfill", "--last", "1h").code(unusable)
+	s.createSchedule(time.Second)
+	s.starter("schedule", "pause").code(complete)
+
+	type backfill struct {
+		Missed    []time.Time `json:"missed"`
+		CaughtUp  string      `json:"caught_up_by"`
+		Requested []time.Time `json:"requested"`
+	}
+	var first backfill
+	s.eventually("intervals that were missed", func() bool {
+		s.starter("backfill", "--from", begin, "-o", "json").code(complete).decode(&first)
+		return len(first.Requested) > 0
+	})
+	require.Len(t, first.Requested, 1)
+	last := first.Requested[0].UTC().Format(time.RFC3339)
+	s.eventually("the run that makes up for them", func() bool {
+		return s.workflows("WorkflowId = 'collect/scheduled-"+last+"' AND ExecutionStatus = 'Completed'") == 1
+	})
+	s.requireWarehouse()
+
+	period := []string{"backfill", "--from", begin, "--to", last}
+	again := s.starter(period...).code(complete).stdout.String()
+	if len(first.Missed) > 1 {
+		assert.Contains(t, again, "has started since and takes whatever was new: nothing to do")
+	}
+	s.starter(append(period, "--all")...).code(complete)
+	s.eventually("a run for every interval", func() bool {
+		var rest backfill
+		s.starter(append(period, "-o", "json")...).code(complete).decode(&rest)
+		return len(rest.Missed) == 0
+	})
+	assert.Contains(t, s.starter(append(period, "--all")...).code(complete).stdout.String(), "has had its run")
+}
