@@ -35,20 +35,21 @@ type fakeTemporal struct {
 	cancelled  []string
 	stubborn   error // what becomes of a request to cancel
 
-	mutex    sync.Mutex                       // the fields below are used by the goroutine that waits, too
-	ends     map[string]func() (any, error)   // by workflow ID: the result, as soon as there is one
-	progress map[string][]workflows.Progress  // by workflow ID: the answers, the last one again and again
-	queried  map[string]int                   // by workflow ID
-	waiting  chan struct{}                    // closed when somebody waits for a workflow
-	endless  bool                             // workflows do not end
-	pages    map[string]activities.ReportPage // by run and cursor
-	answers  []workflows.LookupPage           // to lookups, one after the other
-	lookups  []workflows.LookupInput          // that were asked
-	broken   error                            // what reading a report or a lookup comes to
-	status   enumspb.WorkflowExecutionStatus  // of every run; unspecified: Temporal knows none
-	schedule *fakeSchedule
-	listed   []*workflowpb.WorkflowExecutionInfo // what a list of workflows shows, whatever the query
-	queries  []string                            // that were asked for
+	mutex     sync.Mutex                       // the fields below are used by the goroutine that waits, too
+	ends      map[string]func() (any, error)   // by workflow ID: the result, as soon as there is one
+	progress  map[string][]workflows.Progress  // by workflow ID: the answers, the last one again and again
+	queried   map[string]int                   // by workflow ID
+	waiting   chan struct{}                    // closed when somebody waits for a workflow
+	endless   bool                             // workflows do not end
+	pages     map[string]activities.ReportPage // by run and cursor
+	answers   []workflows.LookupPage           // to lookups, one after the other
+	lookups   []workflows.LookupInput          // that were asked
+	broken    error                            // what reading a report or a lookup comes to
+	status    enumspb.WorkflowExecutionStatus  // of every run; unspecified: Temporal knows none
+	schedule  *fakeSchedule
+	listed    []*workflowpb.WorkflowExecutionInfo // what a list of workflows shows, whatever the query
+	queries   []string                            // that were asked for
+	listError error
 }
 
 type startedRun struct {
@@ -198,7 +199,7 @@ func (f *fakeTemporal) ListWorkflow(
 	_ context.Context, request *workflowservice.ListWorkflowExecutionsRequest,
 ) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	f.queries = append(f.queries, request.GetQuery())
-	return &workflowservice.ListWorkflowExecutionsResponse{Executions: f.listed}, nil
+	return &workflowservice.ListWorkflowExecutionsResponse{Executions: f.listed}, f.listError
 }
 
 func (f *fakeTemporal) ScheduleClient() client.ScheduleClient { return f.schedule }

@@ -61,6 +61,9 @@ func (a *app) command() *cobra.Command {
 		a.deploymentCommand(),
 	)
 	root.AddCommand(a.serverOrders()...)
+	root.SetOut(a.stdout) // what follows remembers it
+	addCompletion(root)
+	a.complete(root)
 	return root
 }
 

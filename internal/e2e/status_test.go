@@ -405,3 +405,21 @@ func TestBackfill(t *testing.T) {
 	})
 	assert.Contains(t, s.starter(append(period, "--all")...).code(complete).stdout.String(), "has had its run")
 }
+
+// TestCompletion: a shell is offered the runs that Temporal knows and the servers of the configuration, and nothing where neither is to be had.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.addClosedSite("branch-001")
+	s.configure("")
+	run := strings.TrimSpace(s.starter("collect").code(complete).stdout.String())
+	s.eventually("the run among the completions", func() bool {
+		return strings.HasPrefix(s.starter("__complete", "result", "").code(complete).stdout.String(), run+"\t20")
+	})
+	assert.Equal(t, "branch-001\n:4\n", s.starter("__complete", "collect", "--config", s.config, "--server", "").code(complete).stdout.String())
+	s.env = append(s.env, "TALON_CONFIG="+s.config)
+	assert.Equal(t, "branch-001\n:4\n", s.starter("__complete", "skip", "br").code(complete).stdout.String())
+	s.env = append(s.env, "TEMPORAL_ADDRESS=127.0.0.1:"+strconv.Itoa(ftptest.ClosedPort(t)))
+	away := s.starter("__complete", "result", "").code(complete)
+	assert.Equal(t, ":4\n", away.stdout.String())
+}
