@@ -37,7 +37,8 @@ func TestBackfill(t *testing.T) {
 	at := func(minutes int) time.Time { return begin.Add(time.Duration(minutes) * time.Minute) }
 	completed := enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
 	f.addScheduled(t, "collect/0", at(0), at(0), completed)
-	f.addScheduled(t, "collect/45", at(45), at(45), enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	f.addScheduled(t, "collect/45", at(45), at(45), completed)
+	f.addScheduled(t, "collect/70", at(70), at(70), enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 
 	got := f.start(t.Context(), period...)
 	assert.Equal(t, call{stdout: "no run started in 3 of 5 intervals, the last time at 2026-01-05 07:00:00\n1 run requested; starter status shows them at work\n"}, got)

@@ -97,7 +97,8 @@ func (a *app) completeFlag(flag *pflag.Flag) cobra.CompletionFunc {
 	case "config":
 		return cobra.FixedCompletions([]cobra.Completion{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt)
 	case "output":
-		formats := slices.DeleteFunc([]string{outputTable, outputJSON, outputCSV}, func(format string) bool { return !strings.Contains(flag.Usage, format) })
+		all := []cobra.Completion{outputTable, outputJSON, outputCSV}
+		formats := slices.DeleteFunc(all, func(format string) bool { return !strings.Contains(flag.Usage, format) })
 		return cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
 	case "run-file":
 		return nil

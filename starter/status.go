@@ -91,7 +91,7 @@ func (a *app) noTemporal(cause error, output string) error {
 		return cause
 	}
 	if output != outputTable {
-		report := statusReport{survey: survey{Now: time.Now()}, Verdict: verdictUnknown, Notes: []finding{}, Problems: []finding{{
+		report := statusReport{survey: newSurvey(), Verdict: verdictUnknown, Notes: []finding{}, Problems: []finding{{
 			Code: codeNoTemporal, What: cause.Error(), Advice: "without Temporal nothing is known and nothing is collected",
 		}}}
 		if err := report.print(a.stdout, output); err != nil {

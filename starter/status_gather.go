@@ -45,10 +45,7 @@ func newGatherer(c client.Client) (*gatherer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gatherer{temporal: c, address: address, namespace: namespace, s: survey{
-		Now: time.Now(), Queues: []queueView{}, Runs: []runView{}, AtWork: []workView{}, Paused: []string{}, Waiting: []waitView{},
-		Stuck: []stuckView{}, Unknown: []unknownView{}, Counts: map[string]int{},
-	}}, nil
+	return &gatherer{temporal: c, address: address, namespace: namespace, s: newSurvey()}, nil
 }
 
 // gather makes the survey. What cannot be found out is in its Unknown.

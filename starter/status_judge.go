@@ -68,7 +68,8 @@ func judge(s survey, limits thresholds) statusReport {
 	r.judgeServers(limits)
 	r.judgeWaiting()
 	for _, w := range r.Stuck {
-		r.problem(codeWorkflowStuck, "look at the tiger worker that was started or upgraded last, and at its log; workflows go on by themselves once a good one is there",
+		r.problem(codeWorkflowStuck,
+			"look at the tiger worker that was started or upgraded last, and at its log; workflows go on by themselves once a good one is there",
 			"%s cannot go on: its workflow task failed %d times: %s", w.Workflow, w.Attempt-1, w.Failure)
 	}
 	if missing := r.Temporal.Missing; len(missing) > 0 {
@@ -118,7 +119,8 @@ func (r *statusReport) judgeQueues(limits thresholds) {
 				if len(q.Workers) == 0 {
 					advice = "start one: worker --role " + role.queue
 				}
-				r.problem(role.slow, advice, "the oldest %s task of %s's queue has been waiting for %s; about %s", q.Type, q.Queue, span(q.Oldest), count(int(q.Backlog), "task"))
+				r.problem(role.slow, advice, "the oldest %s task of %s's queue has been waiting for %s; about %s",
+					q.Type, q.Queue, span(q.Oldest), count(int(q.Backlog), "task"))
 			}
 		}
 	}
@@ -180,7 +182,8 @@ func (r *statusReport) judgePace(s *schedulePlan) {
 	case s.Exhausted:
 		r.problem(codeScheduleOverdue, "starter schedule create puts it right", "the schedule has no run to start any more; the last one started %s ago", span(quiet))
 	default:
-		r.problem(codeScheduleOverdue, "right after starter schedule unpause this passes with the next run; else look at Temporal's log: its own worker starts the runs",
+		r.problem(codeScheduleOverdue,
+			"right after starter schedule unpause this passes with the next run; else look at Temporal's log: its own worker starts the runs",
 			"no run has started for %s, although the interval is %s; the next is due at %s", span(quiet), s.Every, day(s.Next))
 	}
 	if s.Skipped > 0 {
@@ -262,7 +265,8 @@ func (r *statusReport) judgeWaiting() {
 	for _, w := range r.Waiting {
 		code, advice, what := codeWaitingForEagle, "start one: worker --role eagle", "an eagle worker"
 		if w.State == workflows.StateWaitingForGateway {
-			code, advice, what = codeWaitingForGateway, "look at the gateway on tiger's host, and at the way from eagle to it; starter retry "+w.Oldest+" tries at once", "the gateway"
+			code, what = codeWaitingForGateway, "the gateway"
+			advice = "look at the gateway on tiger's host, and at the way from eagle to it; starter retry " + w.Oldest + " tries at once"
 		}
 		said := ""
 		if w.Said != "" {

@@ -88,7 +88,8 @@ func (r statusReport) scheduleLines() []string {
 	if s.Paused {
 		state = "PAUSED (" + s.Note + ")"
 	}
-	lines := []string{entry("Schedule", "every %s, %s; %s, %d skipped because one was at work, %d missed", s.Every, state, count(s.Actions, "run"), s.Skipped, s.Missed)}
+	lines := []string{entry("Schedule", "every %s, %s; %s, %d skipped because one was at work, %d missed",
+		s.Every, state, count(s.Actions, "run"), s.Skipped, s.Missed)}
 	if last := r.Last; last != nil {
 		became := strings.ToLower(last.Status)
 		if last.Result != nil {

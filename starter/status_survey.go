@@ -24,6 +24,14 @@ type survey struct {
 	standing []serverStanding
 }
 
+// newSurvey is a survey that has not begun: its lists are empty, not absent, in JSON.
+func newSurvey() survey {
+	return survey{
+		Now: time.Now(), Queues: []queueView{}, Runs: []runView{}, AtWork: []workView{}, Paused: []string{}, Waiting: []waitView{},
+		Stuck: []stuckView{}, Unknown: []unknownView{}, Counts: map[string]int{}, Servers: serversView{Silent: []silentView{}},
+	}
+}
+
 type temporalView struct {
 	Address   string   `json:"address"`
 	Namespace string   `json:"namespace"`
