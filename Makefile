@@ -9,7 +9,7 @@ PACKAGES := ./...
 FUZZTIME := 5m
 ROUNDS := 5
 
-.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools chromium test race fuzz bench-extract bench-transfer lint fmt histories screenshots clean
+.PHONY: help build run images test-compose temporal gateway ftp-servers archive-tools chromium prometheus test race fuzz bench-extract bench-transfer lint fmt histories screenshots clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,10 +71,13 @@ archive-tools: ## fetch Debian's archive programs for the tests of the extractio
 chromium: ## find a browser for the tests of the Web UI, or fetch Debian's (100 MB, once; root on Debian, else those tests are skipped)
 	go run ./internal/chromium/cmd/chromium
 
-test: build temporal gateway ftp-servers archive-tools chromium ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
+prometheus: ## fetch Debian's Prometheus for the tests of the alert rules (23 MB, once; else they are skipped)
+	go run ./internal/prometheus/cmd/prometheus
+
+test: build temporal gateway ftp-servers archive-tools chromium prometheus ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
 	go test -timeout 25m $(PACKAGES)
 
-race: build temporal gateway ftp-servers archive-tools chromium ## run every test under the race detector (needs a C compiler)
+race: build temporal gateway ftp-servers archive-tools chromium prometheus ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)
 
 fuzz: ## run every fuzz target for FUZZTIME (5m); what fails is kept in testdata/fuzz and from then on part of the tests

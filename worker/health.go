@@ -36,6 +36,7 @@ var (
 // answer 200, or 503 with the reason; GET /metrics answers with numbers. The zero value is a worker that has not started.
 type health struct {
 	metrics  http.Handler // of /metrics; nil is none
+	address  string       // that it answers on, "" if it does not
 	mu       sync.Mutex
 	started  bool
 	stopping bool
@@ -56,6 +57,7 @@ func (h *health) serve(address string) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("--health %s: %w", address, err)
 	}
+	h.address = listener.Addr().String()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { answer(w, "alive", h.alive()) })
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) { answer(w, "ready", h.ready(r.Context())) })

@@ -59,6 +59,7 @@ type host struct {
 	temporal  client.Client
 	namespace string
 	log       *slog.Logger
+	fields    *telemetry.LogFields
 	health    health
 	drain     *drain
 	metrics   *telemetry.Metrics
@@ -83,7 +84,8 @@ func run(ctx context.Context, options runOptions, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	h := &host{options: options, log: log, drain: newDrain(), fatal: make(chan error, 2)}
+	fields := telemetry.NewLogFields()
+	h := &host{options: options, log: slog.New(fields.Handler(log.Handler())), fields: fields, drain: newDrain(), fatal: make(chan error, 2)}
 	defer h.close()
 	if h.metrics, err = telemetry.New(commandline.Build()); err != nil {
 		return err
@@ -120,7 +122,7 @@ func (h *host) serve(ctx context.Context, workers []sdkworker.Worker) (err error
 	}
 	h.watch()
 	h.health.start(h.askTemporal, h.able())
-	h.log.Info("worker started", "role", h.options.role, "config", h.config.Path, "directories", h.directories())
+	h.log.Info("worker started", "role", h.options.role, "config", h.config.Path, "directories", h.directories(), "health", h.health.address)
 	if h.options.versioned {
 		h.log.Info("this worker is a version: it gets work when it is the current one (starter deployment current), or as long as runs are pinned to it",
 			"build_id", h.options.version())
@@ -182,7 +184,7 @@ func (h *host) interceptors(ctx context.Context) ([]interceptor.ClientIntercepto
 		return nil, err
 	}
 	h.closers = append(h.closers, stop)
-	interceptors := []interceptor.ClientInterceptor{telemetry.LogFields()}
+	interceptors := []interceptor.ClientInterceptor{h.fields}
 	if traces != nil {
 		interceptors = append(interceptors, traces)
 	}

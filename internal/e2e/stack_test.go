@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,6 +41,7 @@ type stack struct {
 	root      string // the warehouse
 	config    string // the configuration file
 	sites     []*site
+	flags     []string // of the workers, beside what tells them apart
 	env       []string // of the programs, beside the address and namespace of Temporal
 	want      *expectation
 	tiger     *devstack.Process
@@ -132,7 +134,7 @@ func (s *stack) worker(role string, args ...string) *devstack.Process {
 func (s *stack) workerOf(program, role string, args ...string) *devstack.Process {
 	s.t.Helper()
 	process, err := devstack.StartProcess(devstack.ProcessOptions{
-		Name: role, Path: program, Args: append([]string{"--config", s.config, "--role", role, "--name", role + "-host"}, args...),
+		Name: role, Path: program, Args: slices.Concat([]string{"--config", s.config, "--role", role, "--name", role + "-host"}, s.flags, args),
 		Env: s.environ(), LogFile: s.log(role),
 	})
 	require.NoError(s.t, err)

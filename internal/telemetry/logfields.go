@@ -3,6 +3,8 @@ package telemetry
 import (
 	"context"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/workflow"
@@ -12,10 +14,31 @@ import (
 type fielded interface{ LogFields() []any }
 
 // LogFields is an interceptor that adds run, server, file or archive to every line that activities and workflows log, as far as their inputs
-// know them.
-func LogFields() interceptor.Interceptor { return &logFields{} }
+// know them. Lines that the SDK itself writes about an execution get run and server, if they go through its Handler.
+type LogFields struct {
+	interceptor.InterceptorBase
+	executions *lru.Cache[string, []any] // run and server, by Temporal's run ID
+}
 
-type logFields struct{ interceptor.InterceptorBase }
+// executionsKnown is how many executions are remembered: more than a worker has in hand.
+const executionsKnown = 10_000
+
+// NewLogFields returns the interceptor of one worker process.
+func NewLogFields() *LogFields {
+	executions, err := lru.New[string, []any](executionsKnown)
+	if err != nil {
+		panic(err) // the size is a constant
+	}
+	return &LogFields{executions: executions}
+}
+
+// remember notes what the lines about an execution are about: not the file, which is another one each time.
+func (l *LogFields) remember(runID string, fields []any) {
+	const runAndServer = 4
+	if kept := fields[:min(len(fields), runAndServer)]; len(kept) > 0 {
+		l.executions.Add(runID, kept)
+	}
+}
 
 func fieldsOf(args []any) (fields []any, known bool) {
 	for _, arg := range args {
@@ -27,14 +50,15 @@ func fieldsOf(args []any) (fields []any, known bool) {
 }
 
 // InterceptActivity implements interceptor.WorkerInterceptor.
-func (*logFields) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	i := &activityFields{}
+func (l *LogFields) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	i := &activityFields{all: l}
 	i.Next = next
 	return i
 }
 
 type activityFields struct {
 	interceptor.ActivityInboundInterceptorBase
+	all *LogFields
 }
 
 // fieldsKey is the key of an activity's fields in its context.
@@ -48,6 +72,7 @@ func (a *activityFields) Init(outbound interceptor.ActivityOutboundInterceptor) 
 
 func (a *activityFields) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	fields, _ := fieldsOf(in.Args)
+	a.all.remember(activity.GetInfo(ctx).WorkflowExecution.RunID, fields)
 	return a.Next.ExecuteActivity(context.WithValue(ctx, fieldsKey{}, fields), in)
 }
 
@@ -61,8 +86,8 @@ func (a *activityLogger) GetLogger(ctx context.Context) log.Logger {
 }
 
 // InterceptWorkflow implements interceptor.WorkerInterceptor.
-func (*logFields) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	i := &workflowFields{logger: &workflowLogger{}}
+func (l *LogFields) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	i := &workflowFields{all: l, logger: &workflowLogger{}}
 	i.Next = next
 	return i
 }
@@ -70,6 +95,7 @@ func (*logFields) InterceptWorkflow(_ workflow.Context, next interceptor.Workflo
 // workflowFields belongs to one execution of a workflow, which runs in one goroutine at a time.
 type workflowFields struct {
 	interceptor.WorkflowInboundInterceptorBase
+	all    *LogFields
 	logger *workflowLogger
 }
 
@@ -84,6 +110,7 @@ func (w *workflowFields) ExecuteWorkflow(ctx workflow.Context, in *interceptor.E
 		fields = []any{"run", workflow.GetInfo(ctx).WorkflowExecution.ID}
 	}
 	w.logger.fields = fields
+	w.all.remember(workflow.GetInfo(ctx).WorkflowExecution.RunID, fields)
 	return w.Next.ExecuteWorkflow(ctx, in)
 }
 
