@@ -137,7 +137,7 @@ func (s scraped) values(name string) map[string]float64 {
 func (s *stack) requireCounts(tiger, eagle scraped, runs ...runResult) {
 	s.t.Helper()
 	files, bytes, servers, archives := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
-	layers, limits := map[string]float64{}, map[string]float64{}
+	layers, limits, closed := map[string]float64{}, map[string]float64{}, map[string]float64{}
 	count := func(into map[string]float64, n float64, labels ...string) {
 		if n != 0 {
 			into[strings.Join(labels, ",")] += n // labels in the order of their names
@@ -145,6 +145,7 @@ func (s *stack) requireCounts(tiger, eagle scraped, runs ...runResult) {
 	}
 	published, crashed := 0, 0.0
 	for _, run := range runs {
+		count(closed, 1, "collect", run.Reason, strconv.Itoa(run.Result))
 		for name, row := range run.Servers {
 			count(servers, 1, row.Reason, strconv.Itoa(row.Result), name)
 			count(files, float64(row.NumberOfFiles), "collected", "", name)
@@ -176,7 +177,7 @@ func (s *stack) requireCounts(tiger, eagle scraped, runs ...runResult) {
 	assert.Equal(s.t, servers, tiger.values("talon_server_results_total"))
 	assert.Equal(s.t, archives, tiger.values("talon_archives_total"))
 	assert.Equal(s.t, map[string]float64{"": float64(published)}, tiger.values("talon_extracted_files_total"))
-	assert.Equal(s.t, map[string]float64{"collect,incomplete,2": 2}, tiger.values("talon_runs_total"))
+	assert.Equal(s.t, closed, tiger.values("talon_runs_total"))
 	assert.Equal(s.t, layers, eagle.values("talon_extraction_layers_total"))
 	assert.Equal(s.t, limits, eagle.values("talon_extraction_limits_total"))
 	assert.Equal(s.t, crashed, eagle.values("talon_extraction_crashes_total")[""])
