@@ -169,6 +169,7 @@ func (e *eagleHost) start() {
 	t.Helper()
 	// An eagle that gives way to others is easier to meet in a certain moment of its work.
 	command := append(slices.Clone(e.within), "nice", workerProgram, "--config", "talon.yaml", "--role", "eagle", "--name", e.name)
+	command = append(command, e.remote.flags...)
 	process, err := devstack.StartProcess(devstack.ProcessOptions{
 		Name: e.name, Path: command[0], Args: command[1:], Dir: e.dir, LogFile: e.remote.log(e.name),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "TEMPORAL_ADDRESS=" + e.temporal, "TEMPORAL_NAMESPACE=" + e.remote.namespace},

@@ -80,6 +80,37 @@ func TestTelemetry(t *testing.T) {
 	}
 }
 
+// TestTelemetryOfAWait collects an archive while no eagle is there, and then has a remote one extract it.
+func TestTelemetryOfAWait(t *testing.T) {
+	t.Parallel()
+	r := newRemote(t)
+	r.flags = []string{"--log", "json", "--health", loopback + ":0"}
+	r.addSite("a").putZip("a.zip", member("m.txt", text("m", 1000)))
+	r.configure("")
+	r.startTigerHost()
+	run := r.beginCollect()
+	r.eventually("the archive waits", func() bool {
+		waiting := r.scrape(r.tiger)
+		return waiting.values(telemetry.ArchivesPending)[""] == 1 && waiting.values(telemetry.QueueBacklog)["eagle,activity"] == 1
+	})
+	waiting := r.scrape(r.tiger)
+	assert.Positive(t, waiting.values(telemetry.ArchivesPendingOldest)[""])
+	assert.Zero(t, waiting.values(telemetry.QueuePollers)["eagle,activity"])
+	assert.Len(t, waiting.families[telemetry.QueuePollers].GetMetric(), 3, "it is known that there is no eagle")
+
+	eagle := r.addEagle("eagle-1", r.url, "")
+	eagle.start()
+	run.result(complete)
+	extracted := r.scrape(eagle.process)
+	assert.Equal(t, map[string]float64{"": 1}, extracted.values(telemetry.StoreReachable))
+	assert.Equal(t, map[string]float64{"": 1}, extracted.values("talon_extraction_layers_total"))
+	assert.Positive(t, extracted.values(telemetry.DiskFree)["scratch"])
+	lost := r.addEagle("eagle-2", "https://"+r.addLine(loopback, loopback+":1").address(), "")
+	lost.start()
+	assert.Equal(t, map[string]float64{}, r.scrape(lost.process).values(telemetry.StoreReachable))
+	assert.Len(t, r.scrape(lost.process).families[telemetry.StoreReachable].GetMetric(), 1, "0, not unknown")
+}
+
 // failWorkflowTask has a workflow task fail, as one of a wrong build does.
 func (s *stack) failWorkflowTask() {
 	s.t.Helper()
@@ -217,8 +248,8 @@ func requireNamesExist(t *testing.T, workers ...scraped) {
 			}
 		}
 	}
-	real[telemetry.ArchivesPendingOldest] = true // of waiting archives
-	real[telemetry.StoreReachable] = true        // of remote eagles; TestRemoteEagle has them
+	real[telemetry.ArchivesPendingOldest] = true // TestTelemetryOfAWait sees these two
+	real[telemetry.StoreReachable] = true
 	for _, file := range []string{"alerts.yaml", "dashboard.json"} {
 		content, err := os.ReadFile(filepath.Join(repository, "docs", "monitoring", file))
 		require.NoError(t, err)
