@@ -27,12 +27,12 @@ func Summary(text string) string { return activities.Clip(text, maxSummary) }
 // its end is nothing but a space that does not break.
 func Details(markdown string) string { return activities.Clip(markdown, maxDetails) + "\n\n\u00a0" }
 
-// Quote keeps what servers say and call their files from being read as Markdown, or as the HTML that the Web UI would show as such.
+// Quote keeps what servers say and call their files from being read as Markdown, or as the HTML that the Web UI would show as such, or made into links.
 func Quote(text string) string {
 	var quoted strings.Builder
 	for _, r := range activities.Clip(text, maxQuoted) {
 		switch {
-		case strings.ContainsRune("\\`*_{}[]()#+-.!|<>~", r):
+		case strings.ContainsRune("\\`*_{}[]()#+-.!|<>~:", r):
 			quoted.WriteByte('\\')
 		case r < ' ' || r == 0x7f:
 			r = ' '

@@ -16,7 +16,8 @@ func TestQuote(t *testing.T) {
 		"<img src=x>.csv":        `\<img src=x\>\.csv`,
 		"two\nlines\r\x1b[1m":    `two lines  \[1m`,
 		"`code` *bold* _it_ # 1": "\\`code\\` \\*bold\\* \\_it\\_ \\# 1",
-		`C:\x`:                   `C:\\x`,
+		`C:\x`:                   `C\:\\x`,
+		"see http://x":           `see http\://x`,
 		"余额~2":                   `余额\~2`,
 	} {
 		assert.Equal(t, want, Quote(text))

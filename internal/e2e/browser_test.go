@@ -153,7 +153,7 @@ const untidy = `[...document.querySelectorAll('iframe')].flatMap(f => {
 	if (!body) return ['not there yet'];
 	const raw = body.innerText.match(/\*\*|\|---|&[a-z]+;/);
 	if (raw) wrong.push('Markdown: ' + body.innerText);
-	for (const tag of body.querySelectorAll('script, style, img, iframe, b, i, u, form, input')) wrong.push('tag: ' + tag.outerHTML);
+	for (const tag of body.querySelectorAll('script, style, img, iframe, a, b, i, u, form, input')) wrong.push('tag: ' + tag.outerHTML);
 	const walk = f.contentDocument.createTreeWalker(body, NodeFilter.SHOW_TEXT);
 	while (walk.nextNode()) {
 		const text = walk.currentNode.textContent.trim();
@@ -172,7 +172,7 @@ func (b *browser) requireTidy() {
 	wrong := b.until(untidy, func(wrong string) bool { return wrong == "" }) // a frame gets its height after its text
 	if wrong != "" {
 		b.capture(b.s.t.ArtifactDir(), "untidy")
-		assert.Fail(b.s.t, "details are not drawn as they should be", wrong)
+		require.Fail(b.s.t, "details are not drawn as they should be", wrong)
 	}
 }
 
