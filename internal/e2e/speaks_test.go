@@ -35,6 +35,9 @@ func TestEverythingSpeaks(t *testing.T) {
 	s.startEagle()
 	result := collection.result(partly)
 	s.starter("result", result.Run).code(partly)
+	for _, question := range [][]string{{"status"}, {"runs"}, {"servers", "a"}, {"files", "--server", "a"}} {
+		s.starter(question...)
+	}
 	s.starter("decompress", s.root+"/zip/a", s.root+"/again", "--wait").code(complete)
 	s.starter("schedule", "create", "--every", "1000h").code(complete)
 	s.starter("schedule", "trigger").code(complete)
@@ -48,7 +51,7 @@ func TestEverythingSpeaks(t *testing.T) {
 		kinds[info.GetType().GetName()]++
 		t.Run(info.GetExecution().GetWorkflowId(), func(t *testing.T) { s.requireSpeech(t, info) })
 	}
-	for _, kind := range []string{"CollectWorkflow", "CollectServerWorkflow", "DecompressWorkflow", "ReportWorkflow", "ProbeWorkflow"} {
+	for _, kind := range []string{"CollectWorkflow", "CollectServerWorkflow", "DecompressWorkflow", "ReportWorkflow", "LookupWorkflow", "ProbeWorkflow"} {
 		assert.NotZero(t, kinds[kind], "no %s was looked at", kind)
 	}
 	assert.Greater(t, kinds["CollectServerWorkflow"], 2*len(s.sites), "a server with several pages continues as new")
@@ -102,7 +105,7 @@ var attributes = map[string][]string{
 
 // requireSpeech demands all of an execution.
 func (s *stack) requireSpeech(t *testing.T, info *workflow.WorkflowExecutionInfo) {
-	execution := info.GetExecution()
+	execution, kind := info.GetExecution(), info.GetType().GetName()
 	assert.Regexp(t, pathLike, execution.GetWorkflowId())
 	assert.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, ended(info.GetStatus()))
 	answer, err := s.temporal.DescribeWorkflowExecution(t.Context(), execution.GetWorkflowId(), execution.GetRunId())
@@ -115,11 +118,11 @@ func (s *stack) requireSpeech(t *testing.T, info *workflow.WorkflowExecutionInfo
 	memo := info.GetMemo().GetFields()
 	assert.True(t, memo["by"] != nil || memo["run"] != nil, "the memo tells neither who started it nor for which run: %v", memo)
 	if info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-		for _, name := range attributes[info.GetType().GetName()] {
+		for _, name := range attributes[kind] {
 			assert.Contains(t, info.GetSearchAttributes().GetIndexedFields(), name)
 		}
 	}
-	if kind := info.GetType().GetName(); kind != "ReportWorkflow" { // it is short, and its answer is all that it has to say
+	if _, atWork := attributes[kind]; atWork || kind == "ProbeWorkflow" { // what answers a question has nothing more to say
 		assert.NotEmpty(t, s.currentDetails(t, execution), "current details")
 	}
 	events := s.temporal.GetWorkflowHistory(t.Context(), execution.GetWorkflowId(), execution.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
