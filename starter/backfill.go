@@ -65,11 +65,11 @@ func (o backfillOptions) period(now time.Time) (from, to time.Time, err error) {
 		return from, to, errors.New("say which time to look at: --last 6h, or --from T, perhaps with --to T")
 	}
 	to = now
-	if from, err = parseMoment("--from", o.from); err != nil {
+	if from, err = parseMoment("from", o.from, now); err != nil {
 		return from, to, err
 	}
 	if o.to != "" {
-		to, err = parseMoment("--to", o.to)
+		to, err = parseMoment("to", o.to, now)
 	}
 	switch {
 	case err != nil:
@@ -80,18 +80,6 @@ func (o backfillOptions) period(now time.Time) (from, to time.Time, err error) {
 		return from, to, errors.New("--from must be before --to")
 	}
 	return from, to, nil
-}
-
-func parseMoment(flag, text string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%s %q is no time: write 2026-11-23T05:15:00Z, or \"2026-11-23 05:15\" for local time", flag, text)
 }
 
 // backfillView is what backfill found and did; its JSON names are what scripts read.

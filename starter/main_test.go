@@ -109,7 +109,7 @@ func TestRefusedBeforeDialling(t *testing.T) {
 		"backfill both":          {[]string{"backfill", "--last", "1h", "--from", "2026-01-01"}, []string{"instead of --from"}},
 		"backfill future":        {[]string{"backfill", "--from", "2026-01-01", "--to", "2999-01-01T00:00:00Z"}, []string{"the future cannot be made up for"}},
 		"backfill backwards":     {[]string{"backfill", "--from", "2026-01-02", "--to", "2026-01-01"}, []string{"--from must be before --to"}},
-		"backfill moment":        {[]string{"backfill", "--from", "yesterday"}, []string{`--from "yesterday" is no time`, "2026-11-23T05:15:00Z"}},
+		"backfill moment":        {[]string{"backfill", "--from", "yesterday"}, []string{`--from "yesterday" is no moment`, "2026-11-23"}},
 		"backfill output":        {[]string{"backfill", "--last", "1h", "-o", "csv"}, []string{`"csv"`, "table or json"}},
 		"status argument":        {[]string{"status", "tiger"}, []string{"status takes no arguments"}},
 		"lag":                    {[]string{"status", "--lag", "0"}, []string{"--lag is a number of intervals"}},
