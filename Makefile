@@ -75,7 +75,7 @@ prometheus: ## fetch Debian's Prometheus for the tests of the alert rules (23 MB
 	go run ./internal/prometheus/cmd/prometheus
 
 test: build temporal gateway ftp-servers archive-tools chromium prometheus ## run every test: units, workflows, replay of recorded histories, end to end with a real Temporal server
-	go test -timeout 25m $(PACKAGES)
+	go test -count=1 -timeout 25m $(PACKAGES)
 
 race: build temporal gateway ftp-servers archive-tools chromium prometheus ## run every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 40m $(PACKAGES)

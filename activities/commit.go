@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"talon/config"
@@ -140,7 +141,7 @@ func (t *Tiger) closeServer(ctx context.Context, in CommitInput) (ServerResult, 
 	switch {
 	case row.Result != Success && row.Reason == "":
 		row.Reason = ReasonIncomplete
-		row.Detail = fmt.Sprintf("%d files failed, %d were refused", books.Failed, books.Refused)
+		row.Detail = missingText(books)
 	case row.Result == Success && in.Close.Shrank != "":
 		row.Result, row.Reason, row.Detail = Partial, ReasonShrank, in.Close.Shrank
 	}
@@ -204,4 +205,22 @@ func serverCode(reason string, books Books) int {
 	default:
 		return Failed
 	}
+}
+
+// missingText counts what of a server did not arrive.
+func missingText(books Books) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{books.Failed, "failed"}, {books.Refused, "refused"}} {
+		switch part.n {
+		case 0:
+		case 1:
+			parts = append(parts, "1 file "+part.what)
+		default:
+			parts = append(parts, fmt.Sprintf("%d files %s", part.n, part.what))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -15,8 +15,8 @@ func (d *decompression) show(ctx workflow.Context) {
 		text.add("**cancelled** %s", Quote(d.cancelled.String()))
 	}
 	done := d.Totals.Succeeded + d.Totals.Partly + d.Totals.Failed
-	text.add("**%s**: %d of %s done%s; %s (%s) extracted", d.state, done, count(d.Archives, "archive"),
-		and(tally(quantity{d.Totals.Partly, "partly"}, quantity{d.Totals.Failed, "failed"})), count(d.Totals.Files, "file"), bytesText(d.Totals.Bytes))
+	text.add("**%s**: %d of %s done%s", d.state, done, count(d.Archives, "archive"), and(tally(quantity{d.Totals.Partly, "partly"},
+		quantity{d.Totals.Failed, "failed"}, quantity{d.Totals.Files, "files (" + bytesText(d.Totals.Bytes) + ") extracted"})))
 	switch d.state {
 	case StateWaitingForEagle:
 		text.add("No eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. Start one: "+
@@ -52,7 +52,7 @@ func (d *decompression) addTroubles(text *details) {
 
 // decompressionDetails says what a decompression is there for.
 func decompressionDetails(in DecompressInput) string {
-	return Details(fmt.Sprintf("Has %s that `%s` collected from **%s** extracted by an eagle, and publishes what was in them below `%s`. Collection does "+
+	return Details(fmt.Sprintf("Has %s that `%s` collected from **%s** extracted by an eagle, and publishes their contents below `%s`. Collection does "+
 		"not wait for it: while no eagle is there, or cannot get at tiger's directories, it waits, at most %s.\n\nOrders: `starter cancel`, `starter retry` with "+
 		"this workflow's ID.", count(in.Archives, "archive"), in.Run, Quote(in.Server), in.UnzipDir, TimeText(in.Deadline)))
 }

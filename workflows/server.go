@@ -40,6 +40,8 @@ type serverRun struct {
 	rest  []activities.FileRef // of the page: not reached yet
 	done  int                  // files of the page that are finished
 	bytes int64                // of those that have arrived
+	// underway are the files that are being fetched, with their sizes.
+	underway []string
 	// troubles are the files of the page that failed, with reason and sentence.
 	troubles [][]string
 	// gone is set once the whole server is known to be out of reach: the rest of its files are not tried one by one.
@@ -129,7 +131,11 @@ func (s *serverRun) download(ctx workflow.Context) []activities.FileOutcome {
 			for len(s.rest) > 0 && s.gone == nil && s.Paused == nil && ctx.Err() == nil {
 				file := s.rest[0]
 				s.rest = s.rest[1:]
-				if outcome, ok := s.fetch(ctx, file); ok {
+				s.underway = append(s.underway, fileSummary(file.Name, file.Size))
+				s.show(ctx)
+				outcome, ok := s.fetch(ctx, file)
+				s.arrived(file)
+				if ok {
 					outcomes = append(outcomes, outcome)
 					s.note(file, outcome)
 				}

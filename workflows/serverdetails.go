@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -14,6 +15,13 @@ func (s *serverRun) enter(ctx workflow.Context, state string) {
 	s.show(ctx)
 	if workflow.GetVersion(ctx, "state of servers", workflow.DefaultVersion, 1) >= 1 {
 		setState(ctx, s.Settings.SearchAttributes, state)
+	}
+}
+
+// arrived takes a file off those that are being fetched.
+func (s *serverRun) arrived(file activities.FileRef) {
+	if i := slices.Index(s.underway, fileSummary(file.Name, file.Size)); i >= 0 {
+		s.underway = slices.Delete(s.underway, i, i+1)
 	}
 }
 
@@ -44,6 +52,9 @@ func (s *serverRun) show(ctx workflow.Context) {
 		d.add("**%d of %s fetched** (%s)%s%s; %s", s.done-len(s.troubles), count(len(s.page.Files), "file"), bytesText(s.bytes), s.pageText(),
 			and(tally(quantity{len(s.troubles), "failed"})), tally(quantity{s.Books.Listed, "listed"}, quantity{s.Books.Unchanged, "unchanged"},
 				quantity{s.Books.Deferred, "deferred"}, quantity{s.Books.Refused, "refused"}))
+	}
+	if len(s.underway) > 0 {
+		d.add("On its way: %s", names(s.underway))
 	}
 	if s.gone != nil {
 		reason, detail := activities.ReasonOf(s.gone)
