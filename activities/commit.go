@@ -112,7 +112,7 @@ func (t *Tiger) settle(ctx context.Context, in CommitInput, file FileOutcome, pu
 	staged := path.Join(serverStage(in.Run, in.Server), file.Download.Staged)
 	want := warehouse.Identity{Size: file.Download.Size, SHA256: file.Download.SHA256}
 	published, err := publication.File(staged, path.Join(in.Server, name), want, func(candidate string) (bool, error) {
-		return t.Catalog.LocalPathTaken(ctx, in.ZipDir, candidate, file.ID)
+		return t.Catalog.LocalPathTaken(ctx, in.ZipDir, candidate, file.ID, want.SHA256)
 	})
 	if err != nil {
 		return settled, fmt.Errorf("publish %s of %s: %w", entry.Path, in.Server, err)

@@ -43,6 +43,8 @@ const (
 	UnknownServer     = "UnknownServer"
 	UnknownRun        = "UnknownRun"
 	BadQuestion       = "BadQuestion"
+	UnknownFile       = "UnknownFile"
+	AmbiguousFile     = "AmbiguousFile"
 	TwoFileSystems    = "TwoFileSystems"
 	DirectoryReserved = "DirectoryReserved"
 	DiskFull          = "DiskFull"

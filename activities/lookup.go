@@ -157,7 +157,7 @@ type FilesPage struct {
 
 // FoundFile is a finding of the catalog, beside what is on tiger's disk.
 type FoundFile struct {
-	catalog.Finding
+	catalog.Fate
 	Line string `json:"line,omitempty"` // of the listing, decoded
 	// Gone and ExtractedGone say that nothing lies at the path of the collected, and of the extracted file.
 	Gone          bool `json:"gone,omitempty"`
@@ -194,9 +194,9 @@ func (t *Tiger) ReadFiles(ctx context.Context, in FilesInput) (FilesPage, error)
 }
 
 // onDisk adds to a finding what the catalog does not know.
-func (t *Tiger) onDisk(f catalog.Finding) FoundFile {
-	found := FoundFile{Finding: f}
-	found.Finding.Line = nil
+func (t *Tiger) onDisk(f catalog.Fate) FoundFile {
+	found := FoundFile{Fate: f}
+	found.Fate.Line = nil
 	decoded, _ := ftpclient.Decode(t.Config.Servers[f.Server].Encoding, string(f.Line))
 	found.Line = strings.ToValidUTF8(decoded, "\uFFFD")
 	found.Gone = f.File != nil && isGone(f.File.Path)

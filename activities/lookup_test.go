@@ -106,7 +106,7 @@ func TestServersComeInPages(t *testing.T) {
 // TestReasonsThatSayNothingOfABranch: the catalog must know them, and knows none of this package's names.
 func TestReasonsThatSayNothingOfABranch(t *testing.T) {
 	s := newSite(t, "", "")
-	for i, reason := range []string{ReasonBusy, ReasonRunning, ReasonNotStarted, ReasonCancelled} {
+	for i, reason := range []string{ReasonBusy, ReasonRunning, ReasonNotStarted, ReasonCancelled, ReasonSkipped} {
 		row := catalog.ServerRow{Run: fmt.Sprint("collect/", i), Server: branch, Result: Failed, Reason: reason, End: time.Now()}
 		require.NoError(t, s.tiger.Catalog.SaveServer(t.Context(), row))
 		assert.Equal(t, catalog.ServerState{Server: branch, Latest: reason}, do(s, s.tiger.ReadServers, ServersInput{}).Servers[0].ServerState)

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,10 @@ type Checkpoint struct {
 	// Staged is what DownloadFile has of its file, for the next attempt to continue.
 	Staged    *warehouse.Mark `json:"staged,omitempty"`
 	Delivered []Delivery      `json:"delivered,omitempty"` // ExtractArchives: archives that are finished and in the stage
+	// Verified is how far VerifyFiles is with its page: what it found is in the catalog.
+	Verified *VerifyPage `json:"verified,omitempty"`
+	// Cleaned is what CleanWarehouse has removed or counted of its page.
+	Cleaned *CleanPage `json:"cleaned,omitempty"`
 }
 
 // progress heartbeats on behalf of one attempt, at a fixed beat and not only when work moves, because one slow step must not look
@@ -100,6 +105,23 @@ func (p *progress) keep(delivered []Delivery) {
 func (p *progress) delivered(ctx context.Context, d Delivery) {
 	p.mu.Lock()
 	p.checkpoint.Delivered = append(p.checkpoint.Delivered, d)
+	p.mu.Unlock()
+	p.report(ctx)
+}
+
+// verified notes how far a verification is, and sends it at once: the next attempt need not read that again.
+func (p *progress) verified(ctx context.Context, page VerifyPage) {
+	p.mu.Lock()
+	p.checkpoint.Verified = &page
+	p.mu.Unlock()
+	p.report(ctx)
+}
+
+// cleaned notes how far a cleaning is, and sends it at once.
+func (p *progress) cleaned(ctx context.Context, page CleanPage) {
+	page.Spent = maps.Clone(page.Spent)
+	p.mu.Lock()
+	p.checkpoint.Cleaned = &page
 	p.mu.Unlock()
 	p.report(ctx)
 }

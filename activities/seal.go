@@ -161,11 +161,31 @@ func (t *Tiger) seal(
 	if err != nil && !errors.Is(err, warehouse.ErrLost) {
 		return extraction, err
 	}
+	filled, refillErr := t.refill(ctx, in, row, staged, manifest, publication)
+	if filled != "" || refillErr != nil {
+		extraction.Archive.UnzipPath = filled
+		return extraction, refillErr
+	}
 	target, _ := pathname.SplitExt(row.Path)
 	extraction.Archive.UnzipPath, err = publication.Dir(staged, target, manifest, func(candidate string) (bool, error) {
 		return t.Catalog.UnzipPathTaken(ctx, in.UnzipDir, candidate, row.ID)
 	})
 	return extraction, err
+}
+
+// refill puts what was extracted again into a directory that lacks some of it, and returns its path; "" if it is to be published as usual.
+func (t *Tiger) refill(
+	ctx context.Context, in SealInput, row catalog.Archive, staged string, manifest []warehouse.ManifestFile, publication *warehouse.Publication,
+) (string, error) {
+	target, err := t.Catalog.Refillable(ctx, in.UnzipDir, row)
+	if err != nil || target == "" {
+		return "", err
+	}
+	filled, err := publication.Fill(staged, target, manifest)
+	if !filled {
+		target = ""
+	}
+	return target, err
 }
 
 func manifestOf(report archive.Report) []warehouse.ManifestFile {

@@ -30,6 +30,10 @@ type Tiger struct {
 	SearchAttributes bool
 	// Meter is told what has become final; nil is nobody.
 	Meter Meter
+	// running tells whether a workflow is running; nil asks the worker's Temporal.
+	running func(ctx context.Context, id string) (bool, error)
+	// between is called between the steps of a removal; tests end the attempt there.
+	between func(step string) error
 }
 
 // maxServersPerRun is the longest list of servers that one CollectWorkflow works on: its plan and its results stay below 256 KB.

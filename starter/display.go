@@ -20,6 +20,8 @@ type display interface {
 	extracting(state string, done, total int) // where the decompression stands
 	probed(workflows.Brief)                   // a server was probed
 	probing(done, total int)                  // where the probe stands
+	verifying(state string, done, total int)  // where a verification stands
+	cleaning(done int)                        // how much a cleaning has removed or counted
 	note(text string)                         // something else that people should know
 	close()                                   // nothing is shown after it
 }
@@ -54,6 +56,15 @@ func (l *lines) extracting(state string, done, total int) {
 func (l *lines) probed(b workflows.Brief) { fmt.Fprintln(l.w, probedLine(b)) }
 
 func (l *lines) probing(int, int) {}
+
+func (l *lines) verifying(state string, _, total int) {
+	if state != l.state {
+		l.state = state
+		fmt.Fprintf(l.w, "%s: %d files in the catalog\n", state, total)
+	}
+}
+
+func (l *lines) cleaning(int) {}
 
 func (l *lines) note(text string) { fmt.Fprintln(l.w, text) }
 
@@ -125,6 +136,14 @@ func (b *bars) probed(row workflows.Brief) {
 }
 
 func (b *bars) probing(done, total int) { b.servers = b.move(b.servers, "servers probed", done, total) }
+
+func (b *bars) verifying(state string, done, total int) {
+	b.servers = b.move(b.servers, "files ("+state+")", done, total)
+}
+
+func (b *bars) cleaning(done int) {
+	b.servers = b.move(b.servers, "files and rows of no more use", done, done)
+}
 
 func (b *bars) note(text string) { b.writer.Log("%s", text) }
 

@@ -20,8 +20,8 @@ import (
 func someFiles() []activities.FoundFile {
 	found := func(state catalog.State, server, name string) activities.FoundFile {
 		return activities.FoundFile{
-			Finding: catalog.Finding{State: state, Run: collectRun, Start: at(15, 0), Server: server, Name: name, Size: 3_000_000, ModTime: at(0, 0)},
-			Line:    "-rw-r--r-- 1 0 0 3000000 Nov 23 05:00 " + name,
+			Fate: catalog.Fate{State: state, Run: collectRun, Start: at(15, 0), Server: server, Name: name, Size: 3_000_000, ModTime: at(0, 0)},
+			Line: "-rw-r--r-- 1 0 0 3000000 Nov 23 05:00 " + name,
 		}
 	}
 	archive := found(catalog.StateCollected, "branch-001", "日报/余额.zip")

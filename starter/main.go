@@ -58,6 +58,9 @@ func (a *app) command() *cobra.Command {
 		a.filesCommand(),
 		a.statusCommand(),
 		a.backfillCommand(),
+		a.forgetCommand(),
+		a.verifyCommand(),
+		a.cleanCommand(),
 		a.deploymentCommand(),
 	)
 	root.AddCommand(a.serverOrders()...)

@@ -53,12 +53,12 @@ func (h *host) diskFigures(directory string, emit telemetry.Emit) error {
 }
 
 func (h *host) stageFigures(ctx context.Context, directory string, emit telemetry.Emit) error {
-	files, bytes, err := h.stage.Usage(ctx)
+	usage, err := h.stage.Usage(ctx, ".")
 	if err != nil {
 		return err
 	}
-	emit(telemetry.StageFiles, float64(files), directory)
-	emit(telemetry.StageBytes, float64(bytes), directory)
+	emit(telemetry.StageFiles, float64(usage.Files), directory)
+	emit(telemetry.StageBytes, float64(usage.Bytes), directory)
 	return nil
 }
 

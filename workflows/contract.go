@@ -21,6 +21,9 @@ const (
 	reportPrefix     = "report/"
 	probePrefix      = "probe/"
 	lookupPrefix     = "lookup/"
+	forgetPrefix     = "forget/"
+	verifyPrefix     = "verify/"
+	cleanPrefix      = "clean/"
 )
 
 // ProgressQuery is the name of the query that every workflow of a run answers with a Progress.
@@ -59,6 +62,18 @@ func ProbeID(key string, n int) string {
 	return probePrefix + key
 }
 
+// ForgetID returns the workflow ID of an order to forget files; nonce makes it unique.
+func ForgetID(nonce string) string { return forgetPrefix + nonce }
+
+// VerifyID returns the workflow ID of the verification with this key.
+func VerifyID(key string) string { return verifyPrefix + key }
+
+// FindingsID returns the workflow ID of the question for a page of what a verification found; nonce makes it unique.
+func FindingsID(verification, nonce string) string { return verification + "/findings/" + nonce }
+
+// CleanID returns the workflow ID of the cleaning with this key.
+func CleanID(key string) string { return cleanPrefix + key }
+
 // RunID returns the workflow ID for what a user calls a run: the ID itself or the key of a collection.
 func RunID(name string) string {
 	if strings.HasPrefix(name, collectPrefix) || strings.HasPrefix(name, decompressPrefix) {
@@ -87,6 +102,9 @@ const (
 	StatePaused              = "paused" // by an operator
 	StateExtracting          = "extracting"
 	StateProbing             = "probing"
+	StateVerifying           = "verifying"
+	StateMending             = "mending"
+	StateCleaning            = "cleaning"
 	StateWaitingForEagle     = "waiting-for-eagle"
 	// StateWaitingForGateway: eagles are there, but cannot get at tiger's directories.
 	StateWaitingForGateway = "waiting-for-gateway"
@@ -261,4 +279,63 @@ type LookupPage struct {
 	Servers *activities.ServersPage `json:"servers,omitempty"`
 	Runs    *activities.RunsPage    `json:"runs,omitempty"`
 	Files   *activities.FilesPage   `json:"files,omitempty"`
+}
+
+// VerifyInput starts a verification of the warehouses.
+type VerifyInput struct {
+	activities.VerifyOptions
+	Fetch bool `json:"fetch,omitempty"` // have what is damaged or missing collected and extracted again
+	// From here on: what one page hands to the next.
+	From     activities.VerifyCursor `json:"from,omitzero"`
+	Counts   activities.VerifyCounts `json:"counts,omitzero"`
+	Total    int                     `json:"total,omitempty"`
+	Verified bool                    `json:"verified,omitempty"` // all is read: what was found is being mended
+	After    int64                   `json:"after,omitempty"`    // the last finding that was
+	Mended   Mended                  `json:"mended,omitzero"`
+	// Extractions are started when all is mended.
+	Extractions []activities.MendExtraction `json:"extractions,omitempty"`
+	Start       time.Time                   `json:"start,omitzero"`
+	Known       bool                        `json:"known,omitempty"` // the server knows Talon's search attributes
+}
+
+// Mended is what a verification has begun about what it found.
+type Mended struct {
+	Aside     int `json:"aside"`     // damaged files that were set aside
+	Forgotten int `json:"forgotten"` // collected files to be fetched again
+	Again     int `json:"again"`     // extracted files to be extracted again
+	Hopeless  int `json:"hopeless"`  // findings that nothing can be done about; each says why
+	// Servers to collect from, sorted; more than maxFetched of them stand for all, and then there is none.
+	Servers    []string `json:"servers,omitempty"`
+	AllServers bool     `json:"all_servers,omitempty"`
+	// Collection and Decompressions are the workflow IDs of what was started.
+	Collection     string   `json:"collection,omitempty"`
+	Decompressions []string `json:"decompressions,omitempty"`
+}
+
+// VerifyResult is the outcome of a verification in counts; what it found is in the catalog (FindingsWorkflow).
+type VerifyResult struct {
+	Verification string                  `json:"verification"`
+	Result       int                     `json:"result"` // of what was found, before it was mended
+	Counts       activities.VerifyCounts `json:"counts"`
+	Mended       *Mended                 `json:"mended,omitempty"`
+	Start        time.Time               `json:"start"`
+	End          time.Time               `json:"end"`
+}
+
+// CleanInput starts a cleaning.
+type CleanInput struct {
+	activities.CleanOptions
+	// From here on: what one page hands to the next.
+	From  activities.VerifyCursor     `json:"from,omitzero"`
+	Spent map[string]activities.Spent `json:"spent,omitempty"`
+	Start time.Time                   `json:"start,omitzero"`
+}
+
+// CleanResult is what a cleaning removed, or would remove, by kind (activities.CleanVersions and its kin).
+type CleanResult struct {
+	Cleaning string                      `json:"cleaning"`
+	Meant    bool                        `json:"meant"`
+	Spent    map[string]activities.Spent `json:"spent"`
+	Start    time.Time                   `json:"start"`
+	End      time.Time                   `json:"end"`
 }

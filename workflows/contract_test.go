@@ -29,6 +29,22 @@ func TestWorkflowTypes(t *testing.T) {
 	w.execute(ProbeID("k", 1), "ProbeWorkflow", ProbeInput{})
 	require.NoError(t, w.env.GetWorkflowError())
 
+	w = newWorld(t)
+	w.execute(VerifyID("k"), "VerifyWorkflow", VerifyInput{From: activities.VerifyCursor{ID: 2}})
+	require.NoError(t, w.env.GetWorkflowError())
+
+	w = newWorld(t)
+	w.execute(FindingsID("verify/k", "n"), "FindingsWorkflow", activities.FindingsInput{})
+	require.NoError(t, w.env.GetWorkflowError())
+
+	w = newWorld(t)
+	w.execute(CleanID("k"), "CleanWorkflow", CleanInput{From: activities.VerifyCursor{Phase: 2}})
+	require.NoError(t, w.env.GetWorkflowError())
+
+	w = newWorld(t)
+	w.execute(ForgetID("n"), "ForgetWorkflow", activities.ForgetInput{Files: []string{"a.zip"}})
+	require.NoError(t, w.env.GetWorkflowError())
+
 	w = threeServers(t)
 	types := map[string]bool{}
 	w.children(func(info *workflow.Info, _ converter.EncodedValues) { types[info.WorkflowType.Name] = true })
@@ -47,8 +63,9 @@ func methods(of any) []string {
 
 func TestActivityTypes(t *testing.T) {
 	assert.Equal(t, []string{
-		"CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ListServer", "PlanExtraction", "PlanProbe",
-		"PlanRun", "ProbeServer", "ReadFiles", "ReadReport", "ReadRuns", "ReadServers", "SealArchives",
+		"CleanWarehouse", "CloseDecompression", "CloseRun", "CommitServer", "DownloadFile", "FindEagle", "ForgetFiles",
+		"ListServer", "MendFindings", "PlanExtraction", "PlanProbe", "PlanRun", "ProbeServer", "ReadFiles", "ReadFindings",
+		"ReadReport", "ReadRuns", "ReadServers", "SealArchives", "VerifyFiles",
 	}, methods(tiger))
 	assert.Equal(t, []string{"ExtractArchives"}, methods(eagle))
 	assert.Equal(t, []string{"tiger", "eagle"}, []string{activities.TigerQueue, activities.EagleQueue})
@@ -73,18 +90,22 @@ func TestFakesAreLikeTheOriginals(t *testing.T) {
 
 func TestIDs(t *testing.T) {
 	for want, got := range map[string]string{
-		"collect/k":        CollectID("k"),
-		"server/b-001":     ServerID("b-001"),
-		"decompress/k":     OwnDecompressID("k"),
-		"decompress/k/b":   DecompressID("collect/k", "b", 1),
-		"decompress/k/b/2": DecompressID("collect/k", "b", 2),
-		"report/run/n":     ReportID("run", "n"),
-		"lookup/files/n":   LookupID("files", "n"),
-		"probe/k":          ProbeID("k", 1),
-		"probe/k/2":        ProbeID("k", 2),
-		"collect/x":        RunID("x"),
-		"collect/given":    RunID("collect/given"),
-		"decompress/given": RunID("decompress/given"),
+		"collect/k":           CollectID("k"),
+		"server/b-001":        ServerID("b-001"),
+		"decompress/k":        OwnDecompressID("k"),
+		"decompress/k/b":      DecompressID("collect/k", "b", 1),
+		"decompress/k/b/2":    DecompressID("collect/k", "b", 2),
+		"report/run/n":        ReportID("run", "n"),
+		"lookup/files/n":      LookupID("files", "n"),
+		"probe/k":             ProbeID("k", 1),
+		"probe/k/2":           ProbeID("k", 2),
+		"forget/n":            ForgetID("n"),
+		"verify/k":            VerifyID("k"),
+		"verify/k/findings/n": FindingsID("verify/k", "n"),
+		"clean/k":             CleanID("k"),
+		"collect/x":           RunID("x"),
+		"collect/given":       RunID("collect/given"),
+		"decompress/given":    RunID("decompress/given"),
 	} {
 		assert.Equal(t, want, got)
 	}

@@ -105,7 +105,8 @@ func (w *world) newEnv() {
 	w.env.RegisterActivity(t)
 	w.env.RegisterActivity(e)
 	w.env.SetActivityTaskQueue("tiger", t.PlanRun, t.ListServer, t.DownloadFile, t.CommitServer, t.CloseRun, t.FindEagle,
-		t.PlanExtraction, t.SealArchives, t.CloseDecompression, t.ReadReport, t.PlanProbe, t.ProbeServer)
+		t.PlanExtraction, t.SealArchives, t.CloseDecompression, t.ReadReport, t.PlanProbe, t.ProbeServer,
+		t.ForgetFiles, t.VerifyFiles, t.MendFindings, t.ReadFindings, t.CleanWarehouse)
 	w.env.SetActivityTaskQueue("eagle", e.ExtractArchives)
 }
 
@@ -548,6 +549,34 @@ func (f *fakeTiger) ReadServers(ctx context.Context, in activities.ServersInput)
 func (f *fakeTiger) ReadRuns(ctx context.Context, in activities.RunsInput) (activities.RunsPage, error) {
 	return work(ctx, f.w, in, func(in activities.RunsInput) (page activities.RunsPage) {
 		page.Next = "page after " + in.Cursor
+		return page
+	})
+}
+
+func (f *fakeTiger) ForgetFiles(ctx context.Context, in activities.ForgetInput) (activities.ForgetResult, error) {
+	return work(ctx, f.w, in, func(in activities.ForgetInput) activities.ForgetResult {
+		return activities.ForgetResult{Forgotten: []activities.Forgotten{{Path: in.Files[0]}}}
+	})
+}
+
+func (f *fakeTiger) VerifyFiles(ctx context.Context, in activities.VerifyInput) (activities.VerifyPage, error) {
+	return work(ctx, f.w, in, f.w.verify)
+}
+
+func (f *fakeTiger) MendFindings(ctx context.Context, in activities.MendInput) (activities.MendPage, error) {
+	return work(ctx, f.w, in, f.w.mend)
+}
+
+func (f *fakeTiger) ReadFindings(ctx context.Context, in activities.FindingsInput) (activities.FindingsPage, error) {
+	return work(ctx, f.w, in, func(in activities.FindingsInput) activities.FindingsPage {
+		return activities.FindingsPage{Findings: []activities.Finding{{ID: in.After + 1}}}
+	})
+}
+
+func (f *fakeTiger) CleanWarehouse(ctx context.Context, in activities.CleanInput) (activities.CleanPage, error) {
+	return work(ctx, f.w, in, func(in activities.CleanInput) activities.CleanPage {
+		page := activities.CleanPage{Next: activities.VerifyCursor{Phase: in.From.Phase + 1}, Done: in.From.Phase == 2}
+		page.Spent = map[string]activities.Spent{activities.CleanVersions: {Count: 1, Bytes: 5, Oldest: time.Unix(int64(100-in.From.Phase), 0).UTC()}}
 		return page
 	})
 }

@@ -28,6 +28,8 @@ const (
 	mostSealed = sealFloor * int64(dutyTime/time.Second)
 	// dutyTime is how long tiger tries what must be done.
 	dutyTime = 24 * time.Hour
+	// longestRead is how long a page of a verification may take with all its attempts.
+	longestRead = 7 * 24 * time.Hour
 	// eaglePatience is how long a decompression waits before it asks whether an eagle is there; the question is asked again after twice the time,
 	// at most eagleRecheck: two days of waiting cost about two hundred checks in history.
 	eaglePatience = 10 * time.Second
@@ -50,6 +52,8 @@ const (
 	maxProbes = 16
 	// maxBriefs caps lists of servers in results and query answers (256 KB payloads).
 	maxBriefs = 100
+	// maxFetched is how many servers a verification names to collect from: more of them are a collection of all.
+	maxFetched = 1000
 	// maxRounds is how often a page is tried when staged data got lost: once more after a crash, then it is reported.
 	maxRounds = 2
 )
@@ -80,6 +84,12 @@ func probe(ctx workflow.Context, summary string) workflow.Context {
 // freed or a catalog to come back.
 func tigerDuty(ctx workflow.Context, summary string) workflow.Context {
 	return ordinary(ctx, activities.TigerQueue, summary, 30*time.Minute, dutyTime, backoff(time.Second, 5*time.Minute, unlimited))
+}
+
+// reading: a page of work that reads what lies on disk, which one huge file at a low rate may make last for hours. It goes on where the attempt before
+// stopped, so that its attempts are many: each is a worker that ended.
+func reading(ctx workflow.Context, summary string) workflow.Context {
+	return ordinary(ctx, activities.TigerQueue, summary, dutyTime, longestRead, backoff(time.Second, 5*time.Minute, unlimited))
 }
 
 // sealing: tigerDuty for deliveries. The time of an attempt follows from what they hold, for the files of a bundle are written, and those from a

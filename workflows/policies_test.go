@@ -89,6 +89,21 @@ func onQueues(t *testing.T) *world {
 	w.newEnv()
 	w.execute(ProbeID("k", 1), ProbeWorkflow, ProbeInput{})
 	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(VerifyID("k"), VerifyWorkflow, VerifyInput{Verified: true, After: 8})
+	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(VerifyID("k"), VerifyWorkflow, VerifyInput{From: activities.VerifyCursor{ID: 2}})
+	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(FindingsID("verify/k", "n"), FindingsWorkflow, activities.FindingsInput{Verification: "verify/k"})
+	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(CleanID("k"), CleanWorkflow, CleanInput{From: activities.VerifyCursor{Phase: 2}})
+	require.NoError(t, w.env.GetWorkflowError())
+	w.newEnv()
+	w.execute(ForgetID("n"), ForgetWorkflow, activities.ForgetInput{Files: []string{"a.zip"}})
+	require.NoError(t, w.env.GetWorkflowError())
 	return w
 }
 
@@ -123,8 +138,10 @@ func TestRetriesAreBoundedByAttemptsOrByTime(t *testing.T) {
 	}
 	const untilTheDeadline = 0
 	assert.Equal(t, map[string]int32{
-		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "ReadServers": 3, "ReadRuns": 3, "ReadFiles": 3, "PlanProbe": 3, "ProbeServer": 2, "DownloadFile": 5, "ExtractArchives": 8,
-		"CommitServer": untilTheDeadline, "CloseRun": untilTheDeadline, "SealArchives": untilTheDeadline, "CloseDecompression": untilTheDeadline,
+		"PlanRun": 3, "ListServer": 3, "PlanExtraction": 3, "ReadReport": 3, "ReadServers": 3, "ReadRuns": 3, "ReadFiles": 3, "ForgetFiles": 3,
+		"ReadFindings": 3, "PlanProbe": 3, "ProbeServer": 2, "DownloadFile": 5, "ExtractArchives": 8,
+		"CommitServer": untilTheDeadline, "VerifyFiles": untilTheDeadline, "CleanWarehouse": untilTheDeadline, "MendFindings": untilTheDeadline,
+		"CloseRun": untilTheDeadline, "SealArchives": untilTheDeadline, "CloseDecompression": untilTheDeadline,
 	}, attempts)
 	for name, o := range w.options.local {
 		assert.EqualValues(t, 1, o.RetryPolicy.MaximumAttempts, "%s: a second attempt belongs where one can see it", name)

@@ -17,4 +17,8 @@ func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(ReportWorkflow)
 	r.RegisterWorkflow(LookupWorkflow)
 	r.RegisterWorkflow(ProbeWorkflow)
+	r.RegisterWorkflow(ForgetWorkflow)
+	r.RegisterWorkflow(VerifyWorkflow)
+	r.RegisterWorkflow(FindingsWorkflow)
+	r.RegisterWorkflow(CleanWorkflow)
 }

@@ -46,7 +46,7 @@ func dump(t *testing.T, c *Catalog) string {
 	var b strings.Builder
 	for _, table := range []string{
 		"runs", "run_servers", "listings", "entries", "files", "archives", "layers", "members", "refusals",
-		"baselines", "adopted", "observations", "behaviours",
+		"baselines", "adopted", "observations", "behaviours", "findings", "mending",
 	} {
 		rows, err := c.reader.QueryContext(t.Context(), "SELECT * FROM "+table+" ORDER BY 1, 2, 3")
 		require.NoError(t, err)

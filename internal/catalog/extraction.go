@@ -115,6 +115,9 @@ func saveExtraction(ctx context.Context, tx *sql.Tx, x Extraction) error {
 			return err
 		}
 	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM mending WHERE unzip_root = (SELECT unzip_root FROM archives WHERE id = ?)`, a.ID); err != nil {
+		return err
+	}
 	return insertDetails(ctx, tx, x)
 }
 

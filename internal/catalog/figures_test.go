@@ -20,7 +20,8 @@ func TestOutcomes(t *testing.T) {
 	outcomes, err := c.Outcomes(t.Context(), testRun, entries[0].Server)
 	require.NoError(t, err)
 	assert.Equal(t, []Outcome{
-		{State: StateCollected, Files: 1, Bytes: done.Size}, {State: StateFailed, Reason: "cancelled", Files: 1, Bytes: entries[3].Size},
+		{State: StateCollected, Files: 1, Bytes: done.Size},
+		{State: StateFailed, Reason: "cancelled", Files: 1, Bytes: entries[3].Size},
 		{State: StateFailed, Reason: "file_vanished", Files: 2, Bytes: entries[1].Size + entries[2].Size},
 	}, outcomes)
 	outcomes, err = c.Outcomes(t.Context(), "collect/another", entries[0].Server)

@@ -46,15 +46,15 @@ type PageLimit struct {
 
 // FilesPage is a page of findings, the newest first. It may hold few or none and yet have a Next (opaque): the time was up.
 type FilesPage struct {
-	Findings []Finding `json:"findings"`
-	Next     string    `json:"next,omitempty"`
+	Findings []Fate `json:"findings"`
+	Next     string `json:"next,omitempty"`
 	// Reached is the start of the run that a search through runs has come to, where there is a Next.
 	Reached time.Time `json:"reached,omitzero"`
 }
 
-// Finding is what became of a remote file in a run that listed it as something else than unchanged; or an extracted file, and the remote file
+// Fate is what became of a remote file in a run that listed it as something else than unchanged; or an extracted file, and the remote file
 // it came from. An extracted file whose archive Talon did not collect has no remote file: Name is empty then.
-type Finding struct {
+type Fate struct {
 	State   State     `json:"state"`
 	Run     string    `json:"run"`
 	Start   time.Time `json:"start_time,omitzero"` // of the run
@@ -136,7 +136,7 @@ type filesPlace struct {
 }
 
 // source gives candidates in its order: those that follow after, at most findingsAtOnce. rest is where to go on, and more whether to.
-type source func(ctx context.Context, after filesPlace) (found []Finding, rest filesPlace, more bool, err error)
+type source func(ctx context.Context, after filesPlace) (found []Fate, rest filesPlace, more bool, err error)
 
 // filesSearch is one call of Files.
 type filesSearch struct {
@@ -151,7 +151,7 @@ type filesSearch struct {
 // Files returns the page of files that cursor leads to ("" is the first one). Places, hashes and names without wildcards are looked up in
 // indexes; anything else is looked for in one run after the other, back from the latest, for as long as the limit says.
 func (c *Catalog) Files(ctx context.Context, q FilesQuery, cursor string, limit PageLimit) (FilesPage, error) {
-	s := &filesSearch{c: c, q: q, until: time.Now().Add(limit.Time), room: roomOf(limit.Bytes), rows: limit.Rows, page: FilesPage{Findings: []Finding{}}}
+	s := &filesSearch{c: c, q: q, until: time.Now().Add(limit.Time), room: roomOf(limit.Bytes), rows: limit.Rows, page: FilesPage{Findings: []Fate{}}}
 	if err := q.check(); err != nil {
 		return s.page, fmt.Errorf("catalog: files: %w", err)
 	}
@@ -238,7 +238,7 @@ func (s *filesSearch) end(at filesPlace) error {
 }
 
 // take adds a candidate to the page if it is one that was asked for, or says that the page is full.
-func (s *filesSearch) take(ctx context.Context, f Finding) (full bool, err error) {
+func (s *filesSearch) take(ctx context.Context, f Fate) (full bool, err error) {
 	if len(s.q.Places) == 0 && !s.q.matches(f) {
 		return false, nil
 	}
@@ -256,7 +256,7 @@ func (s *filesSearch) take(ctx context.Context, f Finding) (full bool, err error
 	return false, nil
 }
 
-func (q FilesQuery) matches(f Finding) bool {
+func (q FilesQuery) matches(f Fate) bool {
 	name := f.Name
 	if f.Member != nil {
 		name = f.unzipName
@@ -276,7 +276,7 @@ func (q FilesQuery) named(name string) bool {
 }
 
 // complete adds what is told of findings alone, not of candidates.
-func (s *filesSearch) complete(ctx context.Context, f *Finding) error {
+func (s *filesSearch) complete(ctx context.Context, f *Fate) error {
 	f.Name, f.Detail, f.Line = clip(f.Name, maxName), clip(f.Detail, maxDetail), f.Line[:min(len(f.Line), maxName)]
 	if f.fileID != 0 {
 		files, err := query(ctx, s.c.reader, scanCollected, `SELECT zip_file, sha256, bytes, version, collected_at, remote_action, remote_done,

@@ -107,7 +107,7 @@ func search(t *testing.T, c *Catalog, q FilesQuery, limit PageLimit) (told []str
 	return told, pages
 }
 
-func tell(f Finding) string {
+func tell(f Fate) string {
 	if f.Member != nil {
 		return fmt.Sprintf("%s %s %s < %s %s", f.Run, f.State, f.Member.Path, f.Server, f.Name)
 	}
@@ -190,7 +190,7 @@ func TestAFindingTellsEverything(t *testing.T) {
 		End: monday, Directory: testUnzip + "/branch-001/out/a", Received: 2, Failed: 1,
 		Troubles: []Layer{{Path: "branch-001/out/a.zip~1/bad.zip", Result: 1, Reason: "truncated"}},
 	}
-	whole := Finding{
+	whole := Fate{
 		State: StateCollected, Run: "collect/1", Start: start, Server: "branch-001", Name: "out/a.zip", Size: 90, ModTime: start.Add(-time.Minute),
 		Line: []byte("line of out/a.zip in collect/1"),
 		File: &CollectedFile{

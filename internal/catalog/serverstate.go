@@ -33,7 +33,7 @@ type ServerState struct {
 }
 
 // silentReasons are the reasons of rows that say nothing about the branch, as an SQL list.
-const silentReasons = `('busy', 'running', 'not_started', 'cancelled')`
+const silentReasons = `('busy', 'running', 'not_started', 'cancelled', 'skipped')`
 
 // serverStatesQuery takes a JSON array of names. Each subquery is a look into one index, from its end.
 const serverStatesQuery = `SELECT asked.value, coalesce(o.run, ''), coalesce(o.result, 0), coalesce(o.reason, ''), coalesce(o.detail, ''),

@@ -8,19 +8,23 @@ import (
 	"time"
 )
 
-const localPathQuery = `SELECT EXISTS (SELECT 1 FROM files WHERE zip_file = ?
-AND (server, raw_path, size, mtime) <> (?, ?, ?, ?))`
+// ownRow is the row of files that collecting a version (server ?1, raw path ?2, size ?3, modification time ?4) with the contents ?5 writes to:
+// its own, or that of a forgotten one that differs in nothing but the time, which one listing may tell otherwise than another.
+const ownRow = `(SELECT id FROM files WHERE server = ?1 AND raw_path = ?2 AND size = ?3 AND sha256 = ?5 AND (mtime = ?4 OR forgotten = 1)
+ORDER BY mtime = ?4 DESC, id DESC LIMIT 1)`
 
-// LocalPathTaken tells whether a file other than this version (server, raw path, size, modification time) of the entry owns
-// the path in the zip directory.
-func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, entryID int64) (bool, error) {
+const localPathQuery = `SELECT EXISTS (SELECT 1 FROM files WHERE zip_file = ?6 AND id IS NOT ` + ownRow + `)`
+
+// LocalPathTaken tells whether a file other than this version (server, raw path, size, modification time) of the entry with these contents
+// owns the path in the zip directory.
+func (c *Catalog) LocalPathTaken(ctx context.Context, zipDir, localPath string, entryID int64, sha256 string) (bool, error) {
 	entry, err := c.Entry(ctx, entryID)
 	if err != nil {
 		return false, err
 	}
 	var taken bool
 	err = c.placeOwner.QueryRowContext(ctx,
-		zipDir+"/"+localPath, entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime)).Scan(&taken)
+		entry.Server, []byte(entry.RawPath), entry.Size, nanos(entry.ModTime), sha256, zipDir+"/"+localPath).Scan(&taken)
 	if err != nil {
 		return false, fmt.Errorf("catalog: owner of %s: %w", localPath, err)
 	}
@@ -59,6 +63,7 @@ type settlement struct {
 	page       Page
 	archives   []Archive
 	readEntry  *sql.Stmt
+	renewFile  *sql.Stmt
 	insertFile *sql.Stmt
 	closeEntry *sql.Stmt
 }
@@ -68,20 +73,26 @@ entry_id, run, collected_at, remote_action, remote_done, remote_detail, marker)
 VALUES (?1, ?2, ?3, ?4, ?15, ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
 ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', ?14)
 ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path,
-marker = excluded.marker RETURNING id`
+marker = excluded.marker, removal = 0, forgotten = 0, entry_id = iif(forgotten, excluded.entry_id, entry_id), run = iif(forgotten, excluded.run, run),
+collected_at = iif(forgotten, excluded.collected_at, collected_at), remote_action = iif(forgotten, excluded.remote_action, remote_action),
+remote_done = iif(forgotten, 0, remote_done), remote_detail = iif(forgotten, '', remote_detail) RETURNING id`
+
+// renewFileQuery lets a forgotten version be found under the time that the server tells now.
+const renewFileQuery = `UPDATE files SET mtime = ?4, precision = ?6 WHERE forgotten = 1 AND id = ` + ownRow
 
 func newSettlement(ctx context.Context, tx *sql.Tx, p Page) (*settlement, error) {
 	s := &settlement{tx: tx, page: p}
-	var errs [3]error
+	var errs [4]error
 	s.readEntry, errs[0] = tx.PrepareContext(ctx, entryQuery+`WHERE e.id = ?`)
 	s.insertFile, errs[1] = tx.PrepareContext(ctx, insertFileQuery)
 	s.closeEntry, errs[2] = tx.PrepareContext(ctx,
 		`UPDATE entries SET state = ?, reason = ?, detail = ?, file_id = ? WHERE id = ?`)
+	s.renewFile, errs[3] = tx.PrepareContext(ctx, renewFileQuery)
 	return s, errors.Join(errs[:]...)
 }
 
 func (s *settlement) close() {
-	for _, statement := range []*sql.Stmt{s.readEntry, s.insertFile, s.closeEntry} {
+	for _, statement := range []*sql.Stmt{s.readEntry, s.insertFile, s.closeEntry, s.renewFile} {
 		_ = statement.Close() // the transaction decides
 	}
 }
@@ -112,8 +123,12 @@ func (s *settlement) collect(ctx context.Context, e Entry, f Settled) error {
 	if f.SHA256 == "" || f.LocalPath == "" {
 		return fmt.Errorf("entry %d is settled as collected without hash or path", f.EntryID)
 	}
+	_, err := s.renewFile.ExecContext(ctx, e.Server, []byte(e.RawPath), e.Size, nanos(e.ModTime), f.SHA256, int64(e.Precision))
+	if err != nil {
+		return fmt.Errorf("file %s: %w", f.LocalPath, err)
+	}
 	file := sql.NullInt64{Valid: true}
-	err := s.insertFile.QueryRowContext(ctx, e.Server, []byte(e.RawPath), e.Size, nanos(e.ModTime), f.SHA256, e.Path, f.Size,
+	err = s.insertFile.QueryRowContext(ctx, e.Server, []byte(e.RawPath), e.Size, nanos(e.ModTime), f.SHA256, e.Path, f.Size,
 		s.page.ZipDir, f.LocalPath, e.ID, s.page.Run, nanos(time.Now()), s.page.RemoteAction, []byte(e.Marker),
 		int64(e.Precision)).Scan(&file.Int64)
 	if err != nil {

@@ -77,18 +77,18 @@ func TestAChangedFileIsASecondVersion(t *testing.T) {
 	planIn(t, c, "collect/next", []Listed{changed, line("b")})
 	entry := pendingIn(t, c, "collect/next")[0]
 
-	taken, err := c.LocalPathTaken(t.Context(), testZip, "branch-001/a.zip", entry.ID)
+	taken, err := c.LocalPathTaken(t.Context(), testZip, "branch-001/a.zip", entry.ID, collected(entry, "").SHA256)
 	require.NoError(t, err)
 	assert.True(t, taken, "by the first version")
-	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID)
+	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID, collected(entry, "").SHA256)
 	require.NoError(t, err)
 	assert.False(t, taken)
 	_, err = c.Settle(t.Context(), page("collect/next", collected(entry, "branch-001/a~2.zip")))
 	require.NoError(t, err)
-	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID)
+	taken, err = c.LocalPathTaken(t.Context(), testZip, "branch-001/a~2.zip", entry.ID, collected(entry, "").SHA256)
 	require.NoError(t, err)
 	assert.False(t, taken, "a version is not in its own way")
-	_, err = c.LocalPathTaken(t.Context(), testZip, "x", 999)
+	_, err = c.LocalPathTaken(t.Context(), testZip, "x", 999, collected(entry, "").SHA256)
 	require.ErrorIs(t, err, ErrNoRow)
 
 	versions, err := query(t.Context(), c.reader, func(row scanner) (v int, err error) { return v, row.Scan(&v) },

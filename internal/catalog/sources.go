@@ -17,7 +17,7 @@ e.detail, coalesce(e.file_id, 0) `
 // remoteJoin follows a FROM that ends in entries e.
 const remoteJoin = ` CROSS JOIN listings l ON l.id = e.listing_id LEFT JOIN runs r ON r.id = l.run `
 
-func scanRemote(row scanner) (f Finding, err error) {
+func scanRemote(row scanner) (f Fate, err error) {
 	err = row.Scan(&f.at.Outer, &f.at.Inner, &f.Run, instant{&f.Start}, &f.Server, &f.Name, &f.Size, instant{&f.ModTime}, &f.Line, &f.State, &f.Reason,
 		&f.Detail, &f.fileID)
 	return f, err
@@ -30,7 +30,7 @@ const listedByNameQuery = remoteColumns + `FROM (SELECT * FROM entries WHERE ` +
 	remoteJoin + `ORDER BY e.id DESC`
 
 // listedByName finds entries by the base name, the latest first.
-func (s *filesSearch) listedByName(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
+func (s *filesSearch) listedByName(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
 	id := after.Inner
 	if id == 0 {
 		id = math.MaxInt64
@@ -40,8 +40,8 @@ func (s *filesSearch) listedByName(ctx context.Context, after filesPlace) ([]Fin
 
 // batch reads candidates in the order of their places.
 func (s *filesSearch) batch(
-	ctx context.Context, scan func(scanner) (Finding, error), text string, args ...any,
-) (found []Finding, rest filesPlace, more bool, err error) {
+	ctx context.Context, scan func(scanner) (Fate, error), text string, args ...any,
+) (found []Fate, rest filesPlace, more bool, err error) {
 	found, err = query(ctx, s.c.reader, scan, text, args...)
 	if len(found) > 0 {
 		rest = found[len(found)-1].at
@@ -62,8 +62,8 @@ func byHash(table, prefix string) string {
 }
 
 // collectedByHash finds the entries of collected files, the latest file first.
-func (s *filesSearch) collectedByHash(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
-	scan := func(row scanner) (Finding, error) {
+func (s *filesSearch) collectedByHash(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
+	scan := func(row scanner) (Fate, error) {
 		f, err := scanRemote(row)
 		f.at.Outer = f.fileID
 		return f, err
@@ -76,12 +76,12 @@ const collectedAtQuery = remoteColumns + `FROM json_each(?1) place CROSS JOIN fi
 CROSS JOIN entries e ON e.file_id = f.id` + remoteJoin + `WHERE (f.id, e.id) < (?2, ?3) ORDER BY f.id DESC, e.id DESC LIMIT ?4`
 
 // collectedAt finds the entries of the collected files at the places.
-func (s *filesSearch) collectedAt(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
+func (s *filesSearch) collectedAt(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
 	places, err := json.Marshal(s.places())
 	if err != nil {
 		return nil, after, false, err
 	}
-	scan := func(row scanner) (Finding, error) {
+	scan := func(row scanner) (Fate, error) {
 		f, err := scanRemote(row)
 		f.at.Outer = f.fileID
 		return f, err
@@ -106,8 +106,8 @@ coalesce(e.line, x''), coalesce(a.file_id, 0) `
 const memberJoin = ` LEFT JOIN files f ON f.id = a.file_id LEFT JOIN entries e ON e.id = f.entry_id LEFT JOIN listings l ON l.id = e.listing_id
 LEFT JOIN runs r ON r.id = coalesce(l.run, nullif(a.run, ''), a.decompression) `
 
-func scanMember(row scanner) (Finding, error) {
-	f := Finding{State: StateExtracted, Member: &Extracted{}}
+func scanMember(row scanner) (Fate, error) {
+	f := Fate{State: StateExtracted, Member: &Extracted{}}
 	var member, dir, root string
 	err := row.Scan(&f.archiveID, &member, &dir, &root, &f.Member.Layer, &f.Member.Size, &f.Member.SHA256, &f.Run, instant{&f.Start}, &f.Server, &f.Name,
 		&f.Size, instant{&f.ModTime}, &f.Line, &f.fileID)
@@ -121,7 +121,7 @@ const extractedByHashQuery = memberColumns + `FROM members m CROSS JOIN archives
 	`WHERE %s AND m.sha256 >= ?1 AND m.sha256 < ?1 || 'g' AND (m.archive_id, m.path) < (?2, ?3) ORDER BY m.archive_id DESC, m.path DESC LIMIT ?4`
 
 // extractedByHash finds extracted files, those of the latest archive first.
-func (s *filesSearch) extractedByHash(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
+func (s *filesSearch) extractedByHash(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
 	archive, _ := after.latest()
 	return s.batch(ctx, scanMember, fmt.Sprintf(extractedByHashQuery, byHash("m", s.q.SHA256)), s.q.SHA256, archive, after.Path, findingsAtOnce)
 }
@@ -130,7 +130,7 @@ const extractedToQuery = memberColumns + `FROM json_each(?1) split CROSS JOIN ar
 CROSS JOIN members m ON m.archive_id = a.id AND m.path = split.value ->> 1` + memberJoin + `WHERE a.id < ?2 ORDER BY a.id DESC LIMIT ?3`
 
 // extractedTo finds the extracted files at the places: several if an archive was extracted several times with the same outcome.
-func (s *filesSearch) extractedTo(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
+func (s *filesSearch) extractedTo(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
 	var pairs [][2]string
 	for _, place := range s.places() {
 		pairs = append(pairs, splits(place)...)
@@ -150,7 +150,7 @@ const listedInRunQuery = remoteColumns + `, e.raw_path, e.size, e.mtime FROM lis
 LEFT JOIN runs r ON r.id = l.run WHERE l.run = ?1 AND %s AND l.id >= ?3 AND e.raw_path >= iif(l.id = ?3, ?4, x'')
 AND (l.id > ?3 OR e.raw_path > ?4 OR (e.size, e.mtime) > (?5, ?6)) ORDER BY l.id, e.raw_path, e.size, e.mtime LIMIT ?7`
 
-func scanKeyed(row scanner) (f Finding, err error) {
+func scanKeyed(row scanner) (f Fate, err error) {
 	err = row.Scan(&f.at.Outer, &f.at.Inner, &f.Run, instant{&f.Start}, &f.Server, &f.Name, &f.Size, instant{&f.ModTime}, &f.Line, &f.State, &f.Reason,
 		&f.Detail, &f.fileID, &f.at.Raw, &f.at.Size, &f.at.ModTime)
 	return f, err
@@ -165,8 +165,8 @@ func (q FilesQuery) inRun() string {
 }
 
 // listedByRun goes back through the runs, and in each through its entries.
-func (s *filesSearch) listedByRun(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
-	return s.walk(ctx, after, func(at filesPlace) ([]Finding, error) {
+func (s *filesSearch) listedByRun(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
+	return s.walk(ctx, after, func(at filesPlace) ([]Fate, error) {
 		return query(ctx, s.c.reader, scanKeyed, fmt.Sprintf(listedInRunQuery, s.q.inRun()), at.Run, s.q.Server, at.Outer, blob(at.Raw), at.Size, at.ModTime,
 			findingsAtOnce)
 	})
@@ -178,16 +178,16 @@ SELECT * FROM archives WHERE decompression = ?1 AND run <> ?1 AND id >= ?3) a CR
 WHERE (?2 = '' OR a.server = ?2) AND m.path > iif(a.id = ?3, ?4, '') ORDER BY a.id, m.path LIMIT ?5`
 
 // extractedByRun goes back through the runs, and in each through the files that came out of its archives.
-func (s *filesSearch) extractedByRun(ctx context.Context, after filesPlace) ([]Finding, filesPlace, bool, error) {
-	return s.walk(ctx, after, func(at filesPlace) ([]Finding, error) {
+func (s *filesSearch) extractedByRun(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
+	return s.walk(ctx, after, func(at filesPlace) ([]Fate, error) {
 		return query(ctx, s.c.reader, scanMember, extractedInRunQuery, at.Run, s.q.Server, at.Outer, at.Path, findingsAtOnce)
 	})
 }
 
 // walk reads the candidates of one run after the other until there are some, no more runs, or no more time.
 func (s *filesSearch) walk(
-	ctx context.Context, at filesPlace, in func(filesPlace) ([]Finding, error),
-) (found []Finding, rest filesPlace, more bool, err error) {
+	ctx context.Context, at filesPlace, in func(filesPlace) ([]Fate, error),
+) (found []Fate, rest filesPlace, more bool, err error) {
 	for {
 		if at.Run == "" || at.Outer < 0 { // nothing more in that one
 			at, err = s.nextRun(ctx, at)

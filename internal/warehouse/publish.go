@@ -322,9 +322,9 @@ func (t *Tree) holdsFile(name string, want Identity) (bool, error) {
 	return sum == want.SHA256, err
 }
 
-// holdsDir tells whether the name in the tree is a directory of exactly these contents.
+// holdsDir tells whether the name in the tree is a directory of exactly these contents, beside what was set aside (SetAside).
 func (t *Tree) holdsDir(name string, manifest []ManifestFile) (bool, error) {
-	err := verify(t.root, name, manifest, func(fs.FileInfo) (bool, error) { return true, nil })
+	err := verify(t.root, name, manifest, isAside, func(fs.FileInfo) (bool, error) { return true, nil })
 	if errors.Is(err, ErrDamaged) {
 		return false, nil
 	}

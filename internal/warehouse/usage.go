@@ -6,21 +6,33 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 )
 
-// Usage counts the files of the stage and their bytes.
-func (s *Stage) Usage(ctx context.Context) (files int, bytes int64, err error) {
-	err = walk(s.stage, ".", func(_ string, info fs.FileInfo) error {
-		if info.Mode().IsRegular() {
-			files++
-			bytes += info.Size()
+// Usage is what something in the stage takes.
+type Usage struct {
+	Files  int
+	Bytes  int64
+	Oldest time.Time // when the file was changed that was left alone for longest; zero if there is none
+}
+
+// Usage counts the regular files of something in the stage, or "." for all of it.
+func (s *Stage) Usage(ctx context.Context, rel string) (u Usage, err error) {
+	err = walk(s.stage, rel, func(_ string, info fs.FileInfo) error {
+		if !info.Mode().IsRegular() {
+			return ctx.Err()
+		}
+		u.Files++
+		u.Bytes += info.Size()
+		if at := changed(info); u.Oldest.IsZero() || at.Before(u.Oldest) {
+			u.Oldest = at
 		}
 		return ctx.Err()
 	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("warehouse: usage: %w", err)
+		return Usage{}, fmt.Errorf("warehouse: usage: %w", err)
 	}
-	return files, bytes, nil
+	return u, nil
 }
 
 // trialBytes is more than fits beside a file's name anywhere, so that a block of the disk is needed for it.

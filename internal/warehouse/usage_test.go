@@ -15,20 +15,20 @@ func TestUsage(t *testing.T) {
 	stage(t, w, "run/a", "four")
 	stage(t, w, "run/deep/b", "sixsix")
 	require.NoError(t, os.Symlink("a", filepath.Join(w.StageDir(), "run/link")))
-	files, bytes, err := w.Usage(t.Context())
+	usage, err := w.Usage(t.Context(), ".")
 	require.NoError(t, err)
-	assert.Equal(t, 2, files)
-	assert.Equal(t, int64(10), bytes)
+	assert.Equal(t, 2, usage.Files)
+	assert.Equal(t, int64(10), usage.Bytes)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err = w.Usage(ended)
+	_, err = w.Usage(ended, ".")
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestTry(t *testing.T) {
 	w := openHouse(t)
 	require.NoError(t, w.Try())
-	files, _, err := w.Usage(t.Context())
+	usage, err := w.Usage(t.Context(), ".")
 	require.NoError(t, err)
-	assert.Zero(t, files, "nothing of it stays")
+	assert.Zero(t, usage.Files, "nothing of it stays")
 }

@@ -27,7 +27,7 @@ func (w *Warehouse) VerifyTree(stagedDir string, manifest []ManifestFile, hash b
 	if err := local(stagedDir); err != nil {
 		return fmt.Errorf("warehouse: verify: %w", err)
 	}
-	err := verify(w.stage, stagedDir, manifest, func(info fs.FileInfo) (bool, error) {
+	err := verify(w.stage, stagedDir, manifest, nobody, func(info fs.FileInfo) (bool, error) {
 		if info.Sys().(*syscall.Stat_t).Nlink > 1 {
 			return false, errors.New("has several names")
 		}
@@ -39,8 +39,12 @@ func (w *Warehouse) VerifyTree(stagedDir string, manifest []ManifestFile, hash b
 	return nil
 }
 
-// verify compares a directory with a manifest. judge tells of a file whether its contents must be compared, too.
-func verify(root *os.Root, dir string, manifest []ManifestFile, judge func(fs.FileInfo) (bool, error)) error {
+// nobody ignores no file.
+func nobody(string) bool { return false }
+
+// verify compares a directory with a manifest. judge tells of a file whether its contents must be compared, too; what the manifest does not name and
+// ignored tells of may lie there as well.
+func verify(root *os.Root, dir string, manifest []ManifestFile, ignored func(name string) bool, judge func(fs.FileInfo) (bool, error)) error {
 	if info, err := root.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", dir, ErrLost)
 	} else if err != nil {
@@ -58,6 +62,9 @@ func verify(root *os.Root, dir string, manifest []ManifestFile, judge func(fs.Fi
 			return nil
 		}
 		want, ok := wanted[name]
+		if !ok && ignored(name) {
+			return nil
+		}
 		if !ok || !info.Mode().IsRegular() || info.Size() != want.Size {
 			return fmt.Errorf("%w: %q (%s, %d bytes)", ErrDamaged, name, info.Mode(), info.Size())
 		}
