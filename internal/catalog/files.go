@@ -140,7 +140,7 @@ type source func(ctx context.Context, after filesPlace) (found []Fate, rest file
 
 // filesSearch is one call of Files.
 type filesSearch struct {
-	c     *Catalog
+	db    *prepared
 	q     FilesQuery
 	until time.Time // when to give the rest to another page
 	room  room
@@ -151,7 +151,7 @@ type filesSearch struct {
 // Files returns the page of files that cursor leads to ("" is the first one). Places, hashes and names without wildcards are looked up in
 // indexes; anything else is looked for in one run after the other, back from the latest, for as long as the limit says.
 func (c *Catalog) Files(ctx context.Context, q FilesQuery, cursor string, limit PageLimit) (FilesPage, error) {
-	s := &filesSearch{c: c, q: q, until: time.Now().Add(limit.Time), room: roomOf(limit.Bytes), rows: limit.Rows, page: FilesPage{Findings: []Fate{}}}
+	s := &filesSearch{db: newPrepared(c.reader), q: q, until: time.Now().Add(limit.Time), room: roomOf(limit.Bytes), rows: limit.Rows, page: FilesPage{Findings: []Fate{}}}
 	if err := q.check(); err != nil {
 		return s.page, fmt.Errorf("catalog: files: %w", err)
 	}
@@ -161,7 +161,7 @@ func (c *Catalog) Files(ctx context.Context, q FilesQuery, cursor string, limit 
 			return s.page, fmt.Errorf("catalog: files: cursor %q: %w: %w", cursor, ErrBadQuery, err)
 		}
 	}
-	if err := s.search(ctx, at); err != nil {
+	if err := errors.Join(s.search(ctx, at), s.db.close()); err != nil {
 		return s.page, fmt.Errorf("catalog: files: %w", err)
 	}
 	return s.page, nil
@@ -279,7 +279,7 @@ func (q FilesQuery) named(name string) bool {
 func (s *filesSearch) complete(ctx context.Context, f *Fate) error {
 	f.Name, f.Detail, f.Line = clip(f.Name, maxName), clip(f.Detail, maxDetail), f.Line[:min(len(f.Line), maxName)]
 	if f.fileID != 0 {
-		files, err := query(ctx, s.c.reader, scanCollected, `SELECT zip_file, sha256, bytes, version, collected_at, remote_action, remote_done,
+		files, err := query(ctx, s.db, scanCollected, `SELECT zip_file, sha256, bytes, version, collected_at, remote_action, remote_done,
 			remote_detail FROM files WHERE id = ?`, f.fileID)
 		if err != nil {
 			return err
@@ -295,7 +295,7 @@ func (s *filesSearch) complete(ctx context.Context, f *Fate) error {
 	if of == 0 {
 		return nil
 	}
-	archives, err := query(ctx, s.c.reader, scanArchive, `SELECT `+archiveColumns+` FROM archives WHERE `+where+` ORDER BY id DESC LIMIT ?`, of, maxUnpackings)
+	archives, err := query(ctx, s.db, scanArchive, `SELECT `+archiveColumns+` FROM archives WHERE `+where+` ORDER BY id DESC LIMIT ?`, of, maxUnpackings)
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (s *filesSearch) unpacking(ctx context.Context, a Archive) (Unpacking, erro
 		u.Directory = clip(a.UnzipDir+"/"+a.UnzipPath, maxName)
 	}
 	var err error
-	u.Troubles, err = query(ctx, s.c.reader, func(row scanner) (l Layer, err error) {
+	u.Troubles, err = query(ctx, s.db, func(row scanner) (l Layer, err error) {
 		err = row.Scan(&l.Path, &l.Result, &l.Archives, &l.Files, &l.Reason, &l.Detail)
 		l.Path, l.Detail = clip(l.Path, maxName), clip(l.Detail, maxWarning)
 		return l, err

@@ -252,6 +252,25 @@ func TestFilesOfManyEntries(t *testing.T) {
 	}
 }
 
+// TestASearchGoesBackThroughRunsWithNothing: far more of them than one query looks at.
+func TestASearchGoesBackThroughRunsWithNothing(t *testing.T) {
+	c := open(t)
+	collectFates(t, c, saveRun(t, c, 1, KindCollect, false), testServer, fate{"old.csv", StateFailed, ""}, fate{"other.csv", StateDeferred, ""})
+	_, err := c.writer.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+		INSERT INTO runs SELECT 'collect/empty-' || i, 'collect', 0, '', '', ?2 + i, ?2 + i, 0 FROM n`, 2*runsInSight+10, nanos(monday.AddDate(0, 0, 1)))
+	require.NoError(t, err)
+	for _, q := range []FilesQuery{{State: StateFailed}, {Name: "o*", State: StateFailed}, {Server: testServer, State: StateFailed}} {
+		told, pages := search(t, c, q, wide)
+		assert.Equal(t, []string{"collect/1 failed branch-001 old.csv"}, told)
+		assert.Equal(t, 1, pages)
+		told, pages = search(t, c, q, PageLimit{Rows: 10, Bytes: 150_000})
+		assert.Equal(t, []string{"collect/1 failed branch-001 old.csv"}, told)
+		assert.Greater(t, pages, 2, "the time was up again and again")
+	}
+	told, _ := search(t, c, FilesQuery{State: StateExtracted}, wide)
+	assert.Empty(t, told)
+}
+
 // TestSelectiveQueriesReadNoHistory: what is looked up by a key is found through its index, in order.
 func TestSelectiveQueriesReadNoHistory(t *testing.T) {
 	c := open(t)
@@ -276,11 +295,14 @@ func TestSelectiveQueriesReadNoHistory(t *testing.T) {
 			fmt.Sprintf(listedInRunQuery, FilesQuery{Server: "s"}.inRun()), []any{"r", "s", int64(1), []byte{1}, int64(1), int64(1), 9}, "sqlite_autoindex_listings_1", true,
 		},
 		"extracted in run": {extractedInRunQuery, []any{"r", "", int64(1), "p", 9}, "archives_of_decompression", false},
-		"next run":         {nextRunQuery, []any{int64(1), "r", int64(1)}, "runs_by_start", true},
+		"next run":         {fmt.Sprintf(nextRunQuery, FilesQuery{Server: "s", State: StateFailed}.has()), []any{int64(1), "r", int64(1), 9, "s", "failed"}, "runs_by_start", true},
+		"failed in it":     {fmt.Sprintf(nextRunQuery, FilesQuery{State: StateFailed}.has()), []any{int64(1), "r", int64(1), 9, "", "failed"}, "entries_by_state (listing_id=? AND state=?)", true},
+		"next extracted":   {fmt.Sprintf(nextRunQuery, hasExtracted), []any{int64(1), "r", int64(1), 9, "s", ""}, "archives_of_decompression", true},
+		"end of sight":     {lastRunQuery, []any{int64(1), "r", int64(1), 9}, "runs_by_start", true},
 	} {
 		plan := explain(t, c, test.query, test.args...)
 		assert.Contains(t, plan, test.index, name)
-		for _, table := range []string{"entries", "f", "files", "m", "a", "archives", "l", "r", "runs"} {
+		for _, table := range []string{"entries", "f", "files", "m", "a", "archives", "l", "runs"} {
 			for step := range strings.Lines(plan) {
 				assert.False(t, strings.HasPrefix(step+" ", "SCAN "+table+" ") || strings.TrimSpace(step) == "SCAN "+table, "%s:\n%s", name, plan)
 			}

@@ -96,9 +96,14 @@ func clip(s string, limit int) string {
 	return s[:cut] + mark
 }
 
+// rowser is a querier for several rows.
+type rowser interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // querier is a transaction or a pool.
 type querier interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	rowser
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
@@ -114,7 +119,7 @@ func missing(err error, format string, args ...any) error {
 }
 
 // query collects all rows of a bounded query.
-func query[T any](ctx context.Context, q querier, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
+func query[T any](ctx context.Context, q rowser, scan func(scanner) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err

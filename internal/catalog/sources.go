@@ -2,9 +2,7 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"path"
@@ -42,7 +40,7 @@ func (s *filesSearch) listedByName(ctx context.Context, after filesPlace) ([]Fat
 func (s *filesSearch) batch(
 	ctx context.Context, scan func(scanner) (Fate, error), text string, args ...any,
 ) (found []Fate, rest filesPlace, more bool, err error) {
-	found, err = query(ctx, s.c.reader, scan, text, args...)
+	found, err = query(ctx, s.db, scan, text, args...)
 	if len(found) > 0 {
 		rest = found[len(found)-1].at
 	}
@@ -143,7 +141,33 @@ func (s *filesSearch) extractedTo(ctx context.Context, after filesPlace) ([]Fate
 	return s.batch(ctx, scanMember, extractedToQuery, string(text), archive, findingsAtOnce)
 }
 
-const nextRunQuery = `SELECT id, started_at FROM runs WHERE (started_at, id) < (?1, ?2) AND started_at >= ?3 ORDER BY started_at DESC, id DESC LIMIT 1`
+// nextRunQuery finds the next run back with something to look at, among runsInSight: what SQL does by itself cannot be left half done.
+const nextRunQuery = `SELECT r.id, r.started_at FROM (SELECT id, started_at FROM runs WHERE (started_at, id) < (?1, ?2) AND started_at >= ?3
+ORDER BY started_at DESC, id DESC LIMIT ?4) r WHERE EXISTS (%s) ORDER BY r.started_at DESC, r.id DESC LIMIT 1`
+
+// lastRunQuery is where their sight ends, if it does before the last run.
+const lastRunQuery = `SELECT id, started_at FROM runs WHERE (started_at, id) < (?1, ?2) AND started_at >= ?3
+ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET ?4 - 1`
+
+const runsInSight = 500
+
+// hasListed and hasExtracted are the conditions of nextRunQuery; the first one knows a state, ?6, to look for.
+const hasListed = `SELECT 1 FROM listings l CROSS JOIN entries e ON e.listing_id = l.id WHERE l.run = r.id`
+
+const hasExtracted = `SELECT 1 FROM archives a WHERE a.run = r.id AND (?5 = '' OR a.server = ?5) AND a.done
+UNION ALL SELECT 1 FROM archives a WHERE a.decompression = r.id AND (?5 = '' OR a.server = ?5) AND a.done`
+
+// has is hasListed for the query.
+func (q FilesQuery) has() string {
+	text := hasListed
+	if q.Server != "" {
+		text += ` AND l.server = ?5`
+	}
+	if q.State != "" {
+		text += ` AND e.state = ?6`
+	}
+	return text
+}
 
 // The entries of a listing come in the order of their key, which is that of an index: a first listing may have a million.
 const listedInRunQuery = remoteColumns + `, e.raw_path, e.size, e.mtime FROM listings l CROSS JOIN entries e ON e.listing_id = l.id
@@ -166,8 +190,8 @@ func (q FilesQuery) inRun() string {
 
 // listedByRun goes back through the runs, and in each through its entries.
 func (s *filesSearch) listedByRun(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
-	return s.walk(ctx, after, func(at filesPlace) ([]Fate, error) {
-		return query(ctx, s.c.reader, scanKeyed, fmt.Sprintf(listedInRunQuery, s.q.inRun()), at.Run, s.q.Server, at.Outer, blob(at.Raw), at.Size, at.ModTime,
+	return s.walk(ctx, after, s.q.has(), func(at filesPlace) ([]Fate, error) {
+		return query(ctx, s.db, scanKeyed, fmt.Sprintf(listedInRunQuery, s.q.inRun()), at.Run, s.q.Server, at.Outer, blob(at.Raw), at.Size, at.ModTime,
 			findingsAtOnce)
 	})
 }
@@ -179,23 +203,27 @@ WHERE (?2 = '' OR a.server = ?2) AND m.path > iif(a.id = ?3, ?4, '') ORDER BY a.
 
 // extractedByRun goes back through the runs, and in each through the files that came out of its archives.
 func (s *filesSearch) extractedByRun(ctx context.Context, after filesPlace) ([]Fate, filesPlace, bool, error) {
-	return s.walk(ctx, after, func(at filesPlace) ([]Fate, error) {
-		return query(ctx, s.c.reader, scanMember, extractedInRunQuery, at.Run, s.q.Server, at.Outer, at.Path, findingsAtOnce)
+	return s.walk(ctx, after, hasExtracted, func(at filesPlace) ([]Fate, error) {
+		return query(ctx, s.db, scanMember, extractedInRunQuery, at.Run, s.q.Server, at.Outer, at.Path, findingsAtOnce)
 	})
 }
 
 // walk reads the candidates of one run after the other until there are some, no more runs, or no more time.
 func (s *filesSearch) walk(
-	ctx context.Context, at filesPlace, in func(filesPlace) ([]Fate, error),
+	ctx context.Context, at filesPlace, has string, in func(filesPlace) ([]Fate, error),
 ) (found []Fate, rest filesPlace, more bool, err error) {
 	for {
 		if at.Run == "" || at.Outer < 0 { // nothing more in that one
-			at, err = s.nextRun(ctx, at)
-			if errors.Is(err, sql.ErrNoRows) {
-				return nil, at, false, nil
-			}
-			if err != nil {
+			var found bool
+			at, found, err = s.nextRun(ctx, at, has)
+			if err != nil || at.Run == "" {
 				return nil, at, false, err
+			}
+			if !found {
+				if time.Now().After(s.until) {
+					return nil, at, true, nil
+				}
+				continue
 			}
 		}
 		found, err := in(at)
@@ -216,13 +244,30 @@ func (s *filesSearch) walk(
 	}
 }
 
-func (s *filesSearch) nextRun(ctx context.Context, at filesPlace) (next filesPlace, err error) {
+// nextRun goes back to a run with something to look at; found is false if there is none in sight, and next is then where that ends: without a Run
+// after the last one.
+func (s *filesSearch) nextRun(ctx context.Context, at filesPlace, has string) (next filesPlace, found bool, err error) {
 	from := runPlace{at.Start, at.Run}
 	if at.Run == "" {
 		if from, err = (RunsQuery{Until: s.q.Until}).begin(""); err != nil {
-			return at, err
+			return at, false, err
 		}
 	}
-	err = s.c.reader.QueryRowContext(ctx, nextRunQuery, from.start, from.id, nanos(s.q.Since)).Scan(&next.Run, &next.Start)
-	return next, err
+	scan := func(row scanner) (p filesPlace, err error) { return p, row.Scan(&p.Run, &p.Start) }
+	args := []any{from.start, from.id, nanos(s.q.Since), runsInSight}
+	runs, err := query(ctx, s.db, scan, fmt.Sprintf(nextRunQuery, has), append(args, s.q.Server, s.q.State)...)
+	if err != nil || len(runs) > 0 {
+		return first(runs), true, err
+	}
+	runs, err = query(ctx, s.db, scan, lastRunQuery, args...)
+	next = first(runs)
+	next.Outer = -1
+	return next, false, err
+}
+
+func first(runs []filesPlace) (place filesPlace) {
+	if len(runs) > 0 {
+		place = runs[0]
+	}
+	return place
 }
