@@ -127,7 +127,16 @@ func TestRunsOfAServer(t *testing.T) {
 	}, utc(f.lookups[0].Runs.RunsQuery))
 	assert.Contains(t, got.stdout, "Runs of server branch-001")
 	assert.Equal(t, 2, strings.Count(got.stdout, "complete"))
+	assert.NotContains(t, got.stdout, "unfinished")
 	assert.Equal(t, 1, strings.Count(got.stdout, "│ running "))
+}
+
+// TestWaitingArchives: what waits for an eagle is not there yet, so a run that has nothing else is no success in part.
+func TestWaitingArchives(t *testing.T) {
+	run := catalog.RunSummary{RunRow: someRuns()[4].RunRow, Servers: 1, Bad: 1, Archives: 2, ArchivesWaiting: 2}
+	entry, err := entryOf(t.Context(), newFake(), run, false)
+	require.NoError(t, err)
+	assert.Equal(t, wordFailed, entry.Status)
 }
 
 func utc(q catalog.RunsQuery) catalog.RunsQuery {
