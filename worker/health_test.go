@@ -190,7 +190,7 @@ func TestHealthAsks(t *testing.T) {
 	require.NoError(t, err)
 	defer stop()
 	until(t, address, "/health", http.StatusServiceUnavailable, `{"status":"not alive","reason":"the worker has not started yet"}`)
-	status, _ := ask(t, address, "/metrics")
+	status, _ := ask(t, address, "/metric")
 	assert.Equal(t, http.StatusNotFound, status)
 	response, err := http.Post("http://"+address+"/health", "text/plain", nil)
 	require.NoError(t, err)

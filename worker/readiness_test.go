@@ -63,6 +63,25 @@ func TestReadyFollowsTheDisk(t *testing.T) {
 	stop()
 }
 
+// TestReadyFollowsTheServer: nor is one whose Temporal server has ended.
+func TestReadyFollowsTheServer(t *testing.T) {
+	ended := serveAs(t, &fakeServer{asked: make(chan struct{}), polled: map[string]int{}})
+	t.Setenv("TALON_TEST_PASSWORD", "hunter2")
+	address, stop := startWorker(t, writeFile(t, "talon.yaml", []byte(settings)), "all")
+	until(t, address, "/ready", http.StatusOK, `{"status":"ready"}`)
+	ended()
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		status, body := ask(t, address, "/ready")
+		assert.Equal(c, http.StatusServiceUnavailable, status)
+		assert.Contains(c, body, "temporal ")
+	}, time.Minute, 20*time.Millisecond)
+	status, body := ask(t, address, "/metrics")
+	assert.Equal(t, http.StatusOK, status)
+	assert.NotContains(t, body, "talon_queue_pollers{", "nobody knows who polls")
+	assert.Contains(t, body, `talon_lookup_errors_total{source="temporal"} 1`)
+	stop()
+}
+
 // TestReadyFollowsTheCatalog: so is one whose catalog does not answer, or whose directory nobody may write.
 func TestReadyFollowsTheCatalog(t *testing.T) {
 	root := t.TempDir()

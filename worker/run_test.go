@@ -82,7 +82,8 @@ func serve(t *testing.T) *fakeServer {
 	return f
 }
 
-func serveAs(t *testing.T, f workflowservice.WorkflowServiceServer) {
+// serveAs returns a function that ends the server.
+func serveAs(t *testing.T, f workflowservice.WorkflowServiceServer) (end func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -90,10 +91,12 @@ func serveAs(t *testing.T, f workflowservice.WorkflowServiceServer) {
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
-	t.Cleanup(func() { server.Stop(); <-done })
+	end = func() { server.Stop(); <-done }
+	t.Cleanup(end)
 	t.Setenv("TEMPORAL_ADDRESS", listener.Addr().String())
 	t.Setenv("TEMPORAL_CONFIG_FILE", "")
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	return end
 }
 
 // runUntil runs a worker until exactly those queues are polled, stops it, and returns its log. It must end well.
