@@ -2,6 +2,7 @@
 package telemetry
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -41,7 +42,7 @@ func New(version string) (*Metrics, error) {
 		m.define(d)
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.Watch("build", time.Hour, func(_ Context, emit Emit) error {
+	m.Watch("build", time.Hour, func(_ context.Context, emit Emit) error {
 		emit(buildInfo, 1, version)
 		return nil
 	})

@@ -8,14 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Context is that of a look-up: it ends before a scraper loses its patience.
-type Context = context.Context
-
 // Emit takes one value of a gauge, with the values of its labels in the order of its Definition.
 type Emit func(name string, value float64, labels ...string)
 
-// Source looks up the values of gauges. What it does not emit is absent: nobody knows it. What it emitted before an error counts.
-type Source func(ctx Context, emit Emit) error
+// Source looks up the values of gauges, before its context ends. What it does not emit is absent: nobody knows it. What it emitted before an error
+// counts.
+type Source func(ctx context.Context, emit Emit) error
 
 // lookupLimit is how long a scrape waits for one source; a scraper waits for ten seconds by default.
 const lookupLimit = 3 * time.Second
