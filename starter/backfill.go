@@ -44,7 +44,7 @@ func (a *app) backfillCommand() *cobra.Command {
 		Args:    arguments(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.backfill(cmd.Context(), o, time.Now()) },
 	}
-	command.Flags().StringVar(&o.from, "from", "", "begin of the time to look at: RFC 3339, or local such as \"2026-11-23 05:15\"")
+	command.Flags().StringVar(&o.from, "from", "", "begin of the time to look at: how long ago (24h, 7d), a day or a time")
 	command.Flags().StringVar(&o.to, "to", "", "its end (default: now)")
 	command.Flags().DurationVar(&o.last, "last", 0, "instead: the last so many hours, such as 6h")
 	command.Flags().BoolVar(&o.all, "all", false, "a run for every missed interval, even if a later run has collected what was new")

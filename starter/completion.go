@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,8 @@ const (
 )
 
 // complete makes the shell complete what it can of a command tree: arguments by the words in a command's usage line (SERVER, RUN, DECOMPRESSION,
-// ZIPDIR, UNZIPDIR), flags by their names (--server, --run, --config, --output). A command that registers something of its own keeps it.
+// …DIR, or itself in small letters), flags by their names (--server, --run, --config) or by the words that
+// end their help. A command that registers something of its own keeps it.
 func (a *app) complete(command *cobra.Command) {
 	_, words, _ := strings.Cut(command.Use, " ")
 	if command.ValidArgsFunction == nil && command.HasParent() && !command.HasSubCommands() {
@@ -69,21 +71,29 @@ func (a *app) completeArguments(words []string) cobra.CompletionFunc {
 	}
 }
 
-// completeWord returns what completes a word of a usage line. Unknown ones may be files.
+// completeWord returns what completes a word of a usage line. One in small letters stands for itself.
 func (a *app) completeWord(word string) cobra.CompletionFunc {
-	switch word {
-	case "SERVER":
+	switch {
+	case word == "SERVER":
 		return completeServers
-	case "RUN":
+	case word == "RUN":
 		return a.completeRuns("(WorkflowType = 'CollectWorkflow' OR WorkflowType = 'DecompressWorkflow')", true)
-	case "DECOMPRESSION":
+	case word == "DECOMPRESSION":
 		return a.completeRuns("WorkflowType = 'DecompressWorkflow'", false)
-	case "ZIPDIR", "UNZIPDIR":
+	case strings.HasSuffix(word, "DIR"):
 		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	case word == strings.ToLower(word):
+		return cobra.FixedCompletions([]cobra.Completion{word}, cobra.ShellCompDirectiveNoFileComp)
 	default:
-		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+		return cobra.NoFileCompletions
 	}
 }
+
+// wordList is the end of a flag's help that names the words it takes: "output format: table, json or csv".
+var (
+	wordList     = regexp.MustCompile(`: ([\w-]+(?:(?:, | or )[\w-]+)+)$`)
+	betweenWords = regexp.MustCompile(`, | or `)
+)
 
 // completeFlag returns what completes a flag, nil if that is up to the shell.
 func (a *app) completeFlag(flag *pflag.Flag) cobra.CompletionFunc {
@@ -96,15 +106,14 @@ func (a *app) completeFlag(flag *pflag.Flag) cobra.CompletionFunc {
 		return a.completeWord("ZIPDIR")
 	case "config":
 		return cobra.FixedCompletions([]cobra.Completion{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt)
-	case "output":
-		all := []cobra.Completion{outputTable, outputJSON, outputCSV}
-		formats := slices.DeleteFunc(all, func(format string) bool { return !strings.Contains(flag.Usage, format) })
-		return cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)
 	case "run-file":
 		return nil
 	}
 	if flag.Value.Type() == "bool" {
 		return nil
+	}
+	if words := wordList.FindStringSubmatch(flag.Usage); words != nil {
+		return cobra.FixedCompletions(betweenWords.Split(words[1], -1), cobra.ShellCompDirectiveNoFileComp)
 	}
 	return cobra.NoFileCompletions // a number, a time, a reason
 }
