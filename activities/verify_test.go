@@ -196,7 +196,7 @@ func TestVerifyWhileFilesArePublished(t *testing.T) {
 		s.conclude(in)
 		return false, nil
 	}
-	assert.Equal(t, VerifyCounts{}, s.verify(VerifyInput{VerifyOptions: VerifyOptions{Scope: catalog.Scope{Since: time.Now()}}}))
+	assert.Equal(t, VerifyCounts{}, s.verify(VerifyInput{}))
 	assert.Empty(t, s.findings())
 }
 
@@ -284,6 +284,9 @@ func TestMendFindings(t *testing.T) {
 	assert.Equal(t, "extracted b", s.unzip()[branch+"/b/b.txt"])
 	assert.Equal(t, "extracted c", s.unzip()[branch+"/c/c.txt"])
 	assert.Equal(t, "?", s.unzip()[branch+"/a/stray.txt"])
+	do(s, s.tiger.ForgetFiles, ForgetInput{Files: []string{"c.zip"}})
+	s.extracted("collect/wednesday")
+	assert.NoDirExists(t, s.inUnzip(branch+"/c~2"), "what was set aside does not make it another directory")
 	now, err := os.Stat(s.inZip(branch + "/whole.csv"))
 	require.NoError(t, err)
 	assert.Equal(t, intact.Sys().(*syscall.Stat_t).Ino, now.Sys().(*syscall.Stat_t).Ino)

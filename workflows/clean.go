@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"maps"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -65,7 +64,9 @@ func (c *cleaning) verb() string {
 // take adds what a page removed or counted.
 func (c *cleaning) take(page activities.CleanPage) {
 	sums := map[string]activities.Spent{}
-	maps.Copy(sums, c.Spent)
+	for _, kind := range workflow.DeterministicKeys(c.Spent) {
+		sums[kind] = c.Spent[kind]
+	}
 	for _, kind := range workflow.DeterministicKeys(page.Spent) {
 		sum := sums[kind]
 		sum.Add(page.Spent[kind])
