@@ -102,8 +102,9 @@ type FindingsPage struct {
 
 // MendInput asks to begin the mending of a page of findings.
 type MendInput struct {
-	Verification  string    `json:"verification"`
-	Decompression string    `json:"decompression"` // workflow ID that the archives to be extracted again are queued for, with a number for each pair of directories
+	Verification string `json:"verification"`
+	// Decompression is the workflow ID that the archives to be extracted again are queued for, followed by a number for each pair of directories.
+	Decompression string    `json:"decompression"`
 	After         int64     `json:"after,omitempty"`
 	Now           time.Time `json:"now"` // the same for every attempt: part of names
 	// Extractions are those of the pages before.

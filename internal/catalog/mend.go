@@ -83,7 +83,8 @@ func (c *Catalog) Refillable(ctx context.Context, unzipDir string, a Archive) (s
 
 // IsAwaited tells whether a collected file is to be collected again, and can be as far as is known.
 func (c *Catalog) IsAwaited(ctx context.Context, fileID int64) (awaited bool, err error) {
-	err = c.reader.QueryRowContext(ctx, `SELECT coalesce(max(forgotten = 1 AND (remote_done = 0 OR remote_action = '')), 0) FROM files WHERE id = ?`, fileID).Scan(&awaited)
+	err = c.reader.QueryRowContext(ctx, `
+		SELECT coalesce(max(forgotten = 1 AND (remote_done = 0 OR remote_action = '')), 0) FROM files WHERE id = ?`, fileID).Scan(&awaited)
 	if err != nil {
 		return false, fmt.Errorf("catalog: file %d: %w", fileID, err)
 	}
