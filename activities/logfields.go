@@ -63,3 +63,9 @@ func decompressionFields(decompression string) []any {
 	}
 	return []any{fieldRun, "collect/" + parts[0], fieldServer, parts[1]}
 }
+
+// LogFields is as for PlanInput: a verification is a run of its own.
+func (in VerifyInput) LogFields() []any { return []any{fieldRun, in.Verification} }
+
+// LogFields is as for VerifyInput.
+func (in MendInput) LogFields() []any { return []any{fieldRun, in.Verification} }

@@ -27,7 +27,7 @@ var (
 	replayed = map[string][]string{
 		"all-good": ofARun, "partial-failure": ofARun, "retried-activity": ofARun, "cancelled": ofARun, "continued-as-new": ofARun,
 		"eagle-absent-then-back": ofARun, "gateway-away-then-back": ofARun, "probed": {"ProbeWorkflow"},
-		"ordered": ofARun, "stable-files": {"CollectWorkflow", "CollectServerWorkflow"},
+		"ordered": ofARun, "repaired": {"VerifyWorkflow", "FindingsWorkflow", "ForgetWorkflow", "CleanWorkflow"}, "asked": {"LookupWorkflow", "ReportWorkflow"}, "stable-files": {"CollectWorkflow", "CollectServerWorkflow"},
 	}
 )
 

@@ -141,6 +141,7 @@ func (v *verification) collect(ctx workflow.Context, id string) error {
 func abandoned(ctx workflow.Context, id, summary string) workflow.Context {
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID: id, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: Summary(summary), StaticDetails: Details(Quote(summary)),
+		Memo: map[string]any{"run": workflow.GetInfo(ctx).WorkflowExecution.ID},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -68,6 +69,11 @@ var scenarios = []scenario{
 	{"stable-files", (*stack).recordStableFiles, map[string]string{
 		"CollectWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`, "CollectServerWorkflow": `waiting-for-stability`,
 	}},
+	{"repaired", (*stack).recordRepaired, map[string]string{
+		"VerifyWorkflow": `"missing":1`, "FindingsWorkflow": `"damaged"`, "ForgetWorkflow": `"forgotten"`, "CleanWorkflow": `"old versions"`,
+		"DecompressWorkflow": `"EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED"`,
+	}},
+	{"asked", (*stack).recordAsked, map[string]string{"LookupWorkflow": `"findings"`, "ReportWorkflow": `"archives"`}},
 	{"probed", (*stack).recordProbed, map[string]string{"ProbeWorkflow": `"login_refused"`}},
 }
 
@@ -308,6 +314,34 @@ func (s *stack) recordOrdered() {
 	s.order("cancel", id)
 	run.end()
 	again.release()
+}
+
+// recordRepaired damages both warehouses and has them mended, then forgets a file and cleans up.
+func (s *stack) recordRepaired() {
+	a, _ := s.twoSites()
+	s.configure("")
+	s.start()
+	s.collect(complete)
+	a.serve("1.csv", text("newer", 600), written.Add(time.Hour))
+	s.collect(complete)
+	s.spoil("zip/branch-001/2.csv")
+	require.NoError(s.t, os.Remove(filepath.Join(s.root, "zip/branch-002/2.csv")))
+	s.verify(partly, "--fetch")
+	s.eventually("what mends to end", func() bool { return s.workflows("ExecutionStatus = 'Running'") == 0 })
+	s.verify(complete)
+	s.starter("forget", "--server", "branch-002", "2.csv").code(complete)
+	s.starter("clean", "--versions-older-than", "0s", "--yes").code(complete)
+}
+
+// recordAsked asks all that can be asked.
+func (s *stack) recordAsked() {
+	s.twoSites()
+	s.configure("")
+	s.start()
+	run := s.collect(complete).Run
+	for _, question := range [][]string{{"servers"}, {"runs"}, {"files", "--server", "branch-001"}, {"result", run}} {
+		s.starter(question...).code(complete)
+	}
 }
 
 // recordStableFiles has files looked at again before they are fetched.

@@ -45,13 +45,23 @@ func TestEverythingSpeaks(t *testing.T) {
 		return s.workflows("TalonResult = 2 AND WorkflowType = 'CollectWorkflow'") == 2 && s.workflows("ExecutionStatus = 'Running'") == 0
 	})
 
+	s.spoil("zip/a/1.csv")
+	s.spoil("unzip/a/p/m.txt")
+	s.starter("verify", "--fetch").code(partly)
+	s.starter("forget", "--server", "a", "2.csv").code(complete)
+	s.starter("clean").code(complete)
+	s.eventually("what mends to end", func() bool { return s.workflows("ExecutionStatus = 'Running'") == 0 })
+
 	s.requireRegistered()
 	kinds := map[string]int{}
 	for _, info := range s.executions("") {
 		kinds[info.GetType().GetName()]++
 		t.Run(info.GetExecution().GetWorkflowId(), func(t *testing.T) { s.requireSpeech(t, info) })
 	}
-	for _, kind := range []string{"CollectWorkflow", "CollectServerWorkflow", "DecompressWorkflow", "ReportWorkflow", "LookupWorkflow", "ProbeWorkflow"} {
+	for _, kind := range []string{
+		"CollectWorkflow", "CollectServerWorkflow", "DecompressWorkflow", "ReportWorkflow", "LookupWorkflow", "ProbeWorkflow", "VerifyWorkflow",
+		"FindingsWorkflow", "ForgetWorkflow", "CleanWorkflow",
+	} {
 		assert.NotZero(t, kinds[kind], "no %s was looked at", kind)
 	}
 	assert.Greater(t, kinds["CollectServerWorkflow"], 2*len(s.sites), "a server with several pages continues as new")
@@ -122,7 +132,7 @@ func (s *stack) requireSpeech(t *testing.T, info *workflow.WorkflowExecutionInfo
 			assert.Contains(t, info.GetSearchAttributes().GetIndexedFields(), name)
 		}
 	}
-	if _, atWork := attributes[kind]; atWork || kind == "ProbeWorkflow" { // what answers a question has nothing more to say
+	if _, atWork := attributes[kind]; atWork || kind == "ProbeWorkflow" || kind == "VerifyWorkflow" || kind == "CleanWorkflow" { // what answers a question has nothing more to say
 		assert.NotEmpty(t, s.currentDetails(t, execution), "current details")
 	}
 	events := s.temporal.GetWorkflowHistory(t.Context(), execution.GetWorkflowId(), execution.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

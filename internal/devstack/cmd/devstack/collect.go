@@ -113,11 +113,12 @@ func (s *session) tell(run string) {
 		fmt.Fprintf(s.out, "Files:  %s (zip: collected, unzip: extracted)\n", s.dir.Warehouse())
 	}
 	fmt.Fprintf(s.out, "Logs:   %s\n", s.dir.Log("*"))
+	fmt.Fprintf(s.out, "Health: %s: /health, /ready, /metrics\n", strings.Join(s.health, ", "))
 	if s.once {
 		return
 	}
 	fmt.Fprintf(s.out, "\nNext, in another terminal:\n  export TEMPORAL_ADDRESS=%s\n", s.temporal.Address())
-	for _, arguments := range []string{"result " + run, "collect --wait", "schedule create"} {
+	for _, arguments := range []string{"status", "servers", "result " + run, "collect --wait", "schedule create"} {
 		fmt.Fprintf(s.out, "  %s %s\n", s.program("starter"), arguments)
 	}
 }

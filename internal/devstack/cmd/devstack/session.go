@@ -20,6 +20,8 @@ const (
 
 	maxChildren      = 8
 	workerStartLimit = 60 * time.Second
+	// healthPort is where tiger answers /health, /ready and /metrics, and eagle on the next one, unless they are taken.
+	healthPort = 9090
 	// workerGrace is longer than what a worker gives its running activities to save a checkpoint.
 	workerGrace  = 40 * time.Second
 	starterGrace = 5 * time.Second
@@ -38,6 +40,7 @@ type session struct {
 	fleet      *devstack.Fleet
 
 	mu        sync.Mutex
+	health    []string            // where the workers answer
 	processes []*devstack.Process // workers and starter, for stop and kill
 }
 
@@ -152,10 +155,16 @@ func (s *session) startWorkers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, workerStartLimit, fmt.Errorf("not within %s", workerStartLimit))
 	defer cancel()
 	var workers []*devstack.Process
-	for _, role := range []string{"tiger", "eagle"} {
+	for i, role := range []string{"tiger", "eagle"} {
+		port, err := devstack.FreePort(healthPort + i)
+		if err != nil {
+			return err
+		}
+		health := fmt.Sprintf("127.0.0.1:%d", port)
+		s.health = append(s.health, fmt.Sprintf("http://%s (%s)", health, role))
 		worker, err := s.start(devstack.ProcessOptions{
 			Name: role + " worker", Path: s.program("worker"), Env: s.environment(), LogFile: s.dir.Log(role),
-			Args: []string{"--config", s.configFile, "--role", role, "--name", role},
+			Args: []string{"--config", s.configFile, "--role", role, "--name", role, "--health", health},
 		})
 		if err != nil {
 			return err
