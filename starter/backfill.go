@@ -103,7 +103,7 @@ func (a *app) backfill(ctx context.Context, o backfillOptions, now time.Time) er
 	}
 	defer temporal.Close()
 	return useSchedule(ctx, temporal, func(h client.ScheduleHandle) error {
-		description, err := h.Describe(ctx)
+		description, err := describeSchedule(ctx, h)
 		if err != nil {
 			return err
 		}

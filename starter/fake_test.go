@@ -244,6 +244,7 @@ func (v fakeValue) Get(into any) error {
 
 // fakeSchedule is the one schedule of an installation, and its own client and handle.
 type fakeSchedule struct {
+	slow int // so many descriptions take too long
 	client.ScheduleClient
 	client.ScheduleHandle
 	options   *client.ScheduleOptions // nil: there is none
@@ -283,6 +284,10 @@ func (s *fakeSchedule) missing() error {
 func (s *fakeSchedule) Describe(context.Context) (*client.ScheduleDescription, error) {
 	if err := s.missing(); err != nil {
 		return nil, err
+	}
+	if s.slow > 0 {
+		s.slow--
+		return nil, serviceerror.NewDeadlineExceeded("context deadline exceeded")
 	}
 	return &client.ScheduleDescription{Info: s.info, Schedule: client.Schedule{
 		Spec: &s.options.Spec, Action: s.options.Action,

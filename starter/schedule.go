@@ -249,7 +249,7 @@ func (a *app) scheduleDescribeCommand() *cobra.Command {
 				return fmt.Errorf("there is no output format %q: use -o table or json", output)
 			}
 			return a.withSchedule(cmd.Context(), func(h client.ScheduleHandle) error {
-				description, err := h.Describe(cmd.Context())
+				description, err := describeSchedule(cmd.Context(), h)
 				if err != nil {
 					return err
 				}
@@ -259,6 +259,27 @@ func (a *app) scheduleDescribeCommand() *cobra.Command {
 	}
 	command.Flags().StringVarP(&output, "output", "o", outputTable, "output format: table or json")
 	return command
+}
+
+// describeTries and describePause bound how often Temporal is asked again for a schedule that it had no time to tell of.
+const (
+	describeTries = 5
+	describePause = 300 * time.Millisecond
+)
+
+// describeSchedule asks for the schedule. Temporal asks a workflow of its own for it, and gives up early when that is busy, starting a run, say.
+func describeSchedule(ctx context.Context, h client.ScheduleHandle) (*client.ScheduleDescription, error) {
+	for try := 1; ; try++ {
+		description, err := h.Describe(ctx)
+		if !errors.As(err, new(*serviceerror.DeadlineExceeded)) || try == describeTries {
+			return description, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(describePause):
+		}
+	}
 }
 
 func viewOf(d *client.ScheduleDescription) scheduleView {

@@ -127,3 +127,13 @@ runs: 7, skipped because one was running: 2, missed: 1
 		"catchup_window_ns": 600000000000
 	}`, got.stdout)
 }
+
+// TestScheduleThatIsSlowToDescribe: Temporal may give up before its own workflow has answered; then it is asked again, but not for ever.
+func TestScheduleThatIsSlowToDescribe(t *testing.T) {
+	f := newFake()
+	assert.Zero(t, f.start(t.Context(), "schedule", "create").code)
+	f.schedule.slow = describeTries - 1
+	assert.Zero(t, f.start(t.Context(), "schedule", "describe").code)
+	f.schedule.slow = describeTries
+	assert.Contains(t, f.start(t.Context(), "schedule", "describe").stderr, "deadline exceeded")
+}

@@ -33,7 +33,7 @@ const (
 
 // schedule asks for the schedule and what became of its last run that has ended.
 func (g *gatherer) schedule(ctx context.Context) {
-	description, err := g.temporal.ScheduleClient().GetHandle(ctx, scheduleID).Describe(ctx)
+	description, err := describeSchedule(ctx, g.temporal.ScheduleClient().GetHandle(ctx, scheduleID))
 	if errors.As(err, new(*serviceerror.NotFound)) {
 		return
 	}

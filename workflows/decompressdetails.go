@@ -22,7 +22,7 @@ func (d *decompression) show(ctx workflow.Context) {
 		text.add("No eagle worker polls the queue `%s`. The archives wait, at most %s; collection goes on meanwhile. Start one: "+
 			"`worker --role eagle --config …`", activities.EagleQueue, TimeText(d.Deadline))
 	case StateWaitingForGateway:
-		text.add("Eagle cannot get at tiger's directories: %s", Quote(d.trouble))
+		text.add("Eagle cannot get at tiger's directories: %s", quote(d.trouble, maxSentence))
 		text.add("The archives wait, at most %s; collection goes on meanwhile. `starter retry %s` tries at once.", TimeText(d.Deadline), d.id)
 	}
 	d.addTroubles(&text)
@@ -45,7 +45,7 @@ func (d *decompression) showResult(ctx workflow.Context, result DecompressResult
 func (d *decompression) addTroubles(text *details) {
 	rows := make([][]string, len(d.Totals.Troubles))
 	for i, t := range d.Totals.Troubles {
-		rows[i] = []string{Quote(t.Archive), resultWord(t.Result), trouble("", t.Reason, t.Detail)}
+		rows[i] = []string{Quote(t.Archive), resultWord(t.Result), trouble("", t.Reason, t.Detail, maxQuoted)}
 	}
 	text.table("archive | result | what happened", rows)
 }

@@ -28,9 +28,11 @@ func Summary(text string) string { return activities.Clip(text, maxSummary) }
 func Details(markdown string) string { return activities.Clip(markdown, maxDetails) + "\n\n\u00a0" }
 
 // Quote keeps what servers say and call their files from being read as Markdown, or as the HTML that the Web UI would show as such, or made into links.
-func Quote(text string) string {
+func Quote(text string) string { return quote(text, maxQuoted) }
+
+func quote(text string, limit int) string {
 	var quoted strings.Builder
-	for _, r := range activities.Clip(text, maxQuoted) {
+	for _, r := range activities.Clip(text, limit) {
 		switch {
 		case strings.ContainsRune("\\`*_{}[]()#+-.!|<>~:", r):
 			quoted.WriteByte('\\')
@@ -44,9 +46,10 @@ func Quote(text string) string {
 
 // Bounds of what details list: nobody reads more.
 const (
-	maxQuoted = 300 // bytes of one text
-	maxRows   = 25
-	maxNames  = 20
+	maxQuoted   = 300   // bytes of one text among others
+	maxSentence = 2_000 // bytes of one that stands alone: what to do about it is at its end
+	maxRows     = 25
+	maxNames    = 20
 )
 
 // details are the lines of a workflow's current details.
@@ -75,15 +78,15 @@ func (d details) show(ctx workflow.Context) {
 	workflow.SetCurrentDetails(ctx, Details(strings.TrimSuffix(strings.Join(d, "\n"), "\n")))
 }
 
-// trouble says why something did not arrive: the reason, and what was said about it.
-func trouble(server, reason, detail string) string {
+// trouble says why something did not arrive: the reason, and at most limit bytes of what was said about it.
+func trouble(server, reason, detail string, limit int) string {
 	if reason == "" {
-		return Quote(detail)
+		return quote(detail, limit)
 	}
 	if detail = activities.WithoutReason(server, reason, detail); detail == "" {
 		return "**" + Quote(reason) + "**"
 	}
-	return "**" + Quote(reason) + "**: " + Quote(detail)
+	return "**" + Quote(reason) + "**: " + quote(detail, limit)
 }
 
 // tally counts what there is of several things, and leaves out what there is none of: "3 failed, 1 refused".

@@ -38,8 +38,8 @@ func TestTexts(t *testing.T) {
 	assert.Equal(t, "x.csv, 1 byte", fileSummary("x.csv", 1))
 	assert.Len(t, fileSummary(strings.Repeat("x", 500), 1), maxSummary)
 	assert.Equal(t, "3 failed, 1 refused", tally(quantity{3, "failed"}, quantity{0, "deferred"}, quantity{1, "refused"}))
-	assert.Equal(t, "**login\\_refused**: 530 no", trouble("b", "login_refused", "server b: login refused: 530 no"))
-	assert.Equal(t, "**not\\_started**", trouble("b", "not_started", "not started"))
+	assert.Equal(t, "**login\\_refused**: 530 no", trouble("b", "login_refused", "server b: login refused: 530 no", maxQuoted))
+	assert.Equal(t, "**not\\_started**", trouble("b", "not_started", "not started", maxQuoted))
 }
 
 func TestDetailsAreBounded(t *testing.T) {

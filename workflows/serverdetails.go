@@ -31,7 +31,7 @@ func (s *serverRun) note(file activities.FileRef, outcome activities.FileOutcome
 		s.bytes += outcome.Download.Size
 		return
 	}
-	s.troubles = append(s.troubles, []string{Quote(file.Name), outcome.State, trouble(s.Server, outcome.Reason, outcome.Detail)})
+	s.troubles = append(s.troubles, []string{Quote(file.Name), outcome.State, trouble(s.Server, outcome.Reason, outcome.Detail, maxQuoted)})
 }
 
 // show tells how the collection of the server stands: what has arrived of the page, what is in trouble and why.
@@ -58,7 +58,7 @@ func (s *serverRun) show(ctx workflow.Context) {
 	}
 	if s.gone != nil {
 		reason, detail := activities.ReasonOf(s.gone)
-		d.add("%s", trouble(s.Server, reason, detail))
+		d.add("%s", trouble(s.Server, reason, detail, maxSentence))
 	}
 	d.table("file | state | what happened", s.troubles)
 	d.show(ctx)
@@ -76,7 +76,7 @@ func (s *serverRun) showResult(ctx workflow.Context, row activities.ServerResult
 	var d details
 	d.add("**%s**: %s; %d listed, in %s", resultWord(row.Result), collected(row.Books), row.Books.Listed, TimeText(row.End.Sub(row.Start)))
 	if row.Reason != "" {
-		d.add("%s", trouble(s.Server, row.Reason, row.Detail))
+		d.add("%s", trouble(s.Server, row.Reason, row.Detail, maxSentence))
 	}
 	for _, warning := range row.Warnings {
 		d.add("Look at: %s", Quote(warning))
