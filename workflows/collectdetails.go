@@ -26,7 +26,7 @@ func (c *collectRun) showProgress(ctx workflow.Context) {
 	var rows [][]string
 	for _, row := range c.outcomes() {
 		if row.Reason != "" {
-			rows = append(rows, []string{Quote(row.Server), resultWord(row.Result), trouble(row.Server, row.Reason, row.Detail, maxQuoted)})
+			rows = append(rows, []string{unbroken(row.Server), resultWord(row.Result), trouble(row.Server, row.Reason, row.Detail, maxQuoted)})
 		}
 	}
 	d.table("server | result | what happened", rows)
@@ -63,7 +63,7 @@ func (c *collectRun) showResult(ctx workflow.Context, result CollectResult) {
 	d.add("**%d of %s complete**: %s, in %s", result.Good, count(result.Servers, "server"), collected(result.Books), TimeText(result.End.Sub(result.Start)))
 	var rows [][]string
 	for _, f := range result.Failures {
-		rows = append(rows, []string{Quote(f.Server), resultWord(f.Result), trouble(f.Server, f.Reason, f.Detail, maxQuoted)})
+		rows = append(rows, []string{unbroken(f.Server), resultWord(f.Result), trouble(f.Server, f.Reason, f.Detail, maxQuoted)})
 	}
 	d.table("server | result | what happened", rows)
 	archives := 0

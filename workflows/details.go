@@ -44,6 +44,9 @@ func quote(text string, limit int) string {
 	return quoted.String()
 }
 
+// unbroken is a name that a table does not break at its hyphens: the Web UI passes HTML on.
+func unbroken(name string) string { return "<nobr>" + Quote(name) + "</nobr>" }
+
 // Bounds of what details list: nobody reads more.
 const (
 	maxQuoted   = 300   // bytes of one text among others

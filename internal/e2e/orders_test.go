@@ -97,7 +97,7 @@ func TestOrdersBeforeTheTurn(t *testing.T) {
 	s.refused("c has finished in this run", "skip", "c")
 	held.release()
 	s.eventually("a to finish", func() bool { return s.progress(id).Done == 2 })
-	for _, text := range []string{"**2 of 3 servers finished**", "Held back: b, paused by ", ": later", "| c | failed | **skipped**: by ", ": closed today |"} {
+	for _, text := range []string{"**2 of 3 servers finished**", "Held back: b, paused by ", ": later", "<nobr>c</nobr> | failed | **skipped**: by ", ": closed today |"} {
 		assert.Contains(t, s.details(id), text)
 	}
 	s.refused("a is complete", "retry", "a")
@@ -165,14 +165,14 @@ func TestRetriedServers(t *testing.T) {
 	run, id := s.beginNamed()
 	await(s, "transfer of c.csv", held.held)
 	s.eventually("a and b to finish", func() bool { return s.progress(id).Done == 2 })
-	assert.Contains(t, s.details(id), "| a | failed | **login_refused**: ")
+	assert.Contains(t, s.details(id), "<nobr>a</nobr> | failed | **login_refused**: ")
 	a.behave()
 	b.behave()
 	assert.Contains(t, s.order("retry", "a"), "a is collected once more in "+id)
 	assert.Contains(t, s.order("retry", "b"), "b is collected once more in "+id)
 	s.eventually("both to be complete", func() bool {
 		details := s.details(id)
-		return !strings.Contains(details, "| a |") && !strings.Contains(details, "| b |") && strings.Contains(details, "1 at work")
+		return !strings.Contains(details, "<nobr>a<") && !strings.Contains(details, "<nobr>b<") && strings.Contains(details, "1 at work")
 	})
 	s.refused("nothing of c has failed so far", "retry", "c")
 	held.release()
