@@ -98,13 +98,14 @@ func TestPauseGoesOnToTheNextPage(t *testing.T) {
 	require.NotNil(t, next.Paused)
 	assert.Equal(t, "because", next.Paused.Why)
 
-	before := len(inputs[activities.ListInput](w))
 	w.newEnv()
+	begun := w.env.Now()
+	var listed time.Duration
+	on(w, func(activity.Info, activities.ListInput) error { listed = w.env.Now().Sub(begun); return nil })
 	w.command(time.Hour, ServerID("a"), ResumeUpdate, "a")
 	w.execute(ServerID("a"), CollectServerWorkflow, next)
 	assert.Equal(t, activities.Success, resultOf[activities.ServerResult](w).Result)
-	assert.Len(t, inputs[activities.ListInput](w), before+1)
-	assert.GreaterOrEqual(t, w.rows["a"].End.Sub(w.rows["a"].Start), time.Hour)
+	assert.GreaterOrEqual(t, listed, time.Hour, "a paused server is asked for nothing")
 }
 
 // TestSkipIsNoCancellation: the books are closed with what has arrived, and the run goes on.
@@ -147,7 +148,9 @@ func TestRetryOfAServerAtWork(t *testing.T) {
 	assert.Equal(t, OrderRefused, *early, "nothing has failed yet")
 
 	w = newWorld(t)
+	w.plan.Settings.PageFiles = 2
 	w.add("a", 2, numbered(3, large)...)
+	w.servers["a"].warnings = []string{"said again by the next listing"}
 	on(w, func(_ activity.Info, in activities.DownloadInput) error {
 		if in.Name == "02.csv" {
 			return slowly(time.Minute, final(activities.ServerUnreachable))
@@ -162,10 +165,13 @@ func TestRetryOfAServerAtWork(t *testing.T) {
 	assert.Contains(t, *ordered, "is listed once more")
 	assert.Equal(t, OrderRefused, *again)
 	assert.Equal(t, []any{int64(0), 1, false}, []any{next.After, next.Try, next.Again})
+	assert.Empty(t, next.Warnings)
 	assert.Empty(t, w.rows, "the books are open")
 
 	w.newEnv()
 	w.faults = nil
+	w.plan.Settings.PageFiles = 500
+	next.Settings.PageFiles = 500
 	w.execute(ServerID("a"), CollectServerWorkflow, next)
 	row := resultOf[activities.ServerResult](w)
 	assert.Equal(t, []int{activities.Success, 3, 1}, []int{row.Result, row.Books.Collected, row.Try})
@@ -192,6 +198,7 @@ func TestOrdersOfARun(t *testing.T) {
 	unknown := w.command(10*time.Second, run, PauseUpdate, "nobody")
 	atWork := w.command(11*time.Second, run, PauseUpdate, "a")
 	held := w.command(12*time.Second, run, PauseUpdate, "b")
+	heldAgain := w.command(12*time.Second+time.Millisecond, run, PauseUpdate, "b")
 	skipped := w.command(13*time.Second, run, SkipUpdate, "c")
 	retried := w.command(2*time.Minute, run, RetryUpdate, "a")
 	twice := w.command(2*time.Minute+time.Second, run, RetryUpdate, "a")
@@ -200,7 +207,7 @@ func TestOrdersOfARun(t *testing.T) {
 	w.execute(run, CollectWorkflow, CollectInput{})
 
 	result := resultOf[CollectResult](w)
-	assert.Equal(t, []string{NotHere, OrderRefused, OrderRefused, OrderRefused}, []string{*unknown, *atWork, *twice, *complete})
+	assert.Equal(t, []string{NotHere, OrderRefused, OrderRefused, OrderRefused, OrderRefused}, []string{*unknown, *atWork, *heldAgain, *twice, *complete})
 	assert.Contains(t, *held, "b is held back")
 	assert.Contains(t, *skipped, "c is left out")
 	assert.Contains(t, *retried, "a is collected once more")
@@ -237,4 +244,161 @@ func TestCancelByOrder(t *testing.T) {
 	require.Len(t, closed, 1)
 	assert.Equal(t, []string{"cancelled", "by me@here: because"}, []string{closed[0].Reason, closed[0].Detail})
 	assert.Equal(t, []int{1, 2}, []int{w.rows["a"].Books.Collected, w.rows["a"].Books.Failed})
+}
+
+// TestPauseBeforeTheFirstFile: nothing has arrived, so there is nothing to commit until the server goes on.
+func TestPauseBeforeTheFirstFile(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, numbered(2, large)...)
+	on(w, func(info activity.Info, _ activities.ListInput) error {
+		if info.IsLocalActivity {
+			return retryable(activities.ServerBusy)
+		}
+		return slowly(time.Minute, nil)
+	})
+	w.command(30*time.Second, ServerID("a"), PauseUpdate, "a")
+	w.command(time.Hour, ServerID("a"), ResumeUpdate, "a")
+	w.execute(ServerID("a"), CollectServerWorkflow, w.serverInput("a"))
+	assert.Equal(t, 2, resultOf[activities.ServerResult](w).Books.Collected)
+	commits := inputs[activities.CommitInput](w)
+	require.Len(t, commits, 1)
+	assert.Len(t, commits[0].Files, 2)
+}
+
+// TestOrdersThatComeTooLate: while the books are being closed nothing can be changed any more.
+func TestOrdersThatComeTooLate(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, sized(large, "1.csv")...)
+	on(w, func(_ activity.Info, in activities.DownloadInput) error {
+		return slowly(time.Minute, final(activities.PermissionDenied))
+	})
+	on(w, func(info activity.Info, _ activities.CommitInput) error {
+		if info.IsLocalActivity {
+			return retryable(activities.DiskFull)
+		}
+		return slowly(time.Hour, nil)
+	})
+	var late []*string
+	for _, update := range []string{PauseUpdate, RetryUpdate, SkipUpdate} {
+		late = append(late, w.command(30*time.Minute, ServerID("a"), update, "a"))
+	}
+	w.execute(ServerID("a"), CollectServerWorkflow, w.serverInput("a"))
+	assert.Equal(t, "", resultOf[activities.ServerResult](w).Reason)
+	for _, answer := range late {
+		assert.Equal(t, OrderRefused, *answer)
+	}
+}
+
+// TestRetryOfAFileThatFailed while others are still on their way, and a skip that thinks better of it.
+func TestRetryOfAFileThatFailed(t *testing.T) {
+	for skipped, reason := range map[bool]string{false: "", true: "skipped"} {
+		w := newWorld(t)
+		w.add("a", 2, numbered(2, large)...)
+		on(w, func(_ activity.Info, in activities.DownloadInput) error {
+			if in.Name == "01.csv" {
+				return slowly(time.Minute, final(activities.PermissionDenied))
+			}
+			return slowly(time.Hour, nil)
+		})
+		ordered := w.command(2*time.Minute, ServerID("a"), RetryUpdate, "a")
+		if skipped {
+			w.command(3*time.Minute, ServerID("a"), SkipUpdate, "a")
+		}
+		w.execute(ServerID("a"), CollectServerWorkflow, w.serverInput("a"))
+		assert.Contains(t, *ordered, "is listed once more")
+		if skipped {
+			assert.Equal(t, reason, resultOf[activities.ServerResult](w).Reason)
+			continue
+		}
+		var next ServerInput
+		require.NoError(t, w.continued(&next))
+		assert.Equal(t, 1, next.Try)
+	}
+}
+
+// TestRunWaitsForARetry: a run whose other servers have finished stays for the one that is collected once more; its archives get workflows of
+// their own.
+func TestRunWaitsForARetry(t *testing.T) {
+	w := newWorld(t)
+	w.plan.Window = 1
+	w.add("a", 1, sized(large, "1.zip", "2.zip")...)
+	w.add("b", 1, sized(large, "1.csv")...)
+	failures := 1
+	on(w, func(_ activity.Info, in activities.DownloadInput) error {
+		if in.Server == "a" && in.Name == "2.zip" && failures > 0 {
+			failures--
+			return slowly(time.Minute, final(activities.PermissionDenied))
+		}
+		return slowly(time.Minute, nil)
+	})
+	ids := w.children(nil)
+	run := CollectID("k")
+	early := w.command(10*time.Second, run, RetryUpdate, "b")
+	retried := w.command(2*time.Minute+30*time.Second, run, RetryUpdate, "a")
+	twice := w.command(2*time.Minute+31*time.Second, run, RetryUpdate, "a")
+	finished := w.command(2*time.Minute+32*time.Second, run, SkipUpdate, "a")
+	w.execute(run, CollectWorkflow, CollectInput{})
+	result := resultOf[CollectResult](w)
+	assert.Contains(t, *retried, "a is collected once more")
+	assert.Equal(t, []string{OrderRefused, OrderRefused, OrderRefused}, []string{*early, *twice, *finished})
+	assert.Equal(t, []int{activities.Success, 2, 3}, []int{result.Result, result.Good, result.Books.Collected})
+	assert.ElementsMatch(t, []string{"decompress/k/a", "decompress/k/a/2"}, ids["DecompressWorkflow"])
+	assert.Equal(t, []Decompressions{{Server: "a", Count: 2, Archives: 2}}, result.Decompressions)
+}
+
+// TestRetryThatBreaks: what stood before stands.
+func TestRetryThatBreaks(t *testing.T) {
+	w := newWorld(t)
+	w.plan.Window = 2
+	w.add("a", 1, sized(large, "1.csv")...)
+	w.add("b", 1, sized(large, "1.csv")...)
+	on(w, func(_ activity.Info, in activities.DownloadInput) error {
+		if in.Server == "a" {
+			return slowly(time.Minute, final(activities.PermissionDenied))
+		}
+		return slowly(10*time.Minute, nil)
+	})
+	on(w, func(_ activity.Info, in activities.CommitInput) error {
+		if in.Try > 0 {
+			return final(activities.SyncFailed)
+		}
+		return nil
+	})
+	w.command(5*time.Minute, CollectID("k"), RetryUpdate, "a")
+	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
+	result := resultOf[CollectResult](w)
+	assert.Equal(t, []int{2, 1, 1}, []int{result.Servers, result.Good, result.Bad})
+	assert.Empty(t, result.Failures, "it has no reason but its file's")
+	assert.Empty(t, w.unwritten())
+}
+
+// TestRetryAtTheDeadline: a server that is at work once more when the run ends is reported as running.
+func TestRetryAtTheDeadline(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, sized(large, "1.csv")...)
+	w.add("b", 1, sized(large, "1.csv")...)
+	on(w, func(_ activity.Info, in activities.DownloadInput) error {
+		if in.Server == "a" && in.Try == 0 {
+			return slowly(time.Minute, final(activities.PermissionDenied))
+		}
+		return slowly(time.Hour, nil)
+	})
+	w.command(5*time.Minute, CollectID("k"), RetryUpdate, "a")
+	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
+	assert.Equal(t, map[string]string{"a": "2 running", "b": "2 running"}, briefs(resultOf[CollectResult](w)))
+}
+
+// TestGatewayTriedByOrder: an operator who has mended the gateway need not wait for the next try.
+func TestGatewayTriedByOrder(t *testing.T) {
+	w := withArchives(t, 3)
+	w.gatewayAway(activities.StoreUnreachable, time.Hour)
+	waiting := w.command(45*time.Second, decompressionID, RetryUpdate, "")
+	early := w.command(5*time.Second, decompressionID, RetryUpdate, "")
+	w.command(time.Hour+time.Second, decompressionID, RetryUpdate, "")
+	w.execute(decompressionID, DecompressWorkflow, w.decompressInput())
+	result := resultOf[DecompressResult](w)
+	assert.Equal(t, OrderRefused, *early, "it is at work")
+	assert.Contains(t, *waiting, "tries the gateway now")
+	assert.Less(t, result.End.Sub(result.Start), time.Hour+time.Minute)
+	assert.Equal(t, 3, result.Succeeded)
 }

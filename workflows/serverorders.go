@@ -87,7 +87,5 @@ func (s *serverRun) retry(ctx workflow.Context, _ Order) string {
 
 // awaitResume waits until nobody wants the server paused, or the work is cancelled.
 func (s *serverRun) awaitResume(ctx workflow.Context) {
-	if err := workflow.Await(ctx, func() bool { return s.Paused == nil }); err != nil {
-		s.Paused = nil // cancelled: what is left is to close the books
-	}
+	_ = workflow.Await(ctx, func() bool { return s.Paused == nil }) // cancelled: what is left is to close the books
 }
