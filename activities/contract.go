@@ -47,6 +47,8 @@ type Plan struct {
 	Settings ServerSettings  `json:"settings"`
 	// Leftovers counts the staged files that the janitor removed before the run, because no attempt can own them.
 	Leftovers int `json:"leftovers,omitempty"`
+	// Orphans are decompressions of earlier runs that are to be started again.
+	Orphans []Orphan `json:"orphans,omitempty"`
 }
 
 // PlannedServer is one server of a plan.

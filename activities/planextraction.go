@@ -201,6 +201,11 @@ func (t *Tiger) CloseDecompression(ctx context.Context, in CloseDecompressionInp
 			return Classify(err)
 		}
 	}
+	if in.Reason != "" { // nobody will come back to them
+		if err := t.Catalog.SettleArchives(ctx, in.Decompression, in.Reason, in.Detail, time.Now()); err != nil {
+			return Classify(err)
+		}
+	}
 	if !in.Own {
 		return nil
 	}

@@ -121,6 +121,7 @@ func (s *site) open() {
 		assert.NoError(s.t, house.Close())
 	})
 	s.tiger = &Tiger{Config: s.config, Pool: pool, Warehouse: house, Catalog: book, Boot: "boot-1"}
+	s.tiger.running = func(context.Context, string) (bool, error) { return true, nil } // there is no Temporal to ask; see idle
 	s.eagle = &Eagle{Config: s.config, Exchange: SharedDisk{house}, Extractor: inProcess(archive.Extract), Host: "eagle-1", Boot: "boot-1"}
 }
 

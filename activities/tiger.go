@@ -51,12 +51,16 @@ func (t *Tiger) PlanRun(ctx context.Context, in PlanInput) (Plan, error) {
 		return Plan{}, Classify(err)
 	}
 	leftovers := 0
+	var orphans []Orphan
 	if in.From == "" && in.Until == "" {
 		if leftovers, err = t.beginRun(ctx, in.Run); err != nil {
 			return Plan{}, Classify(err)
 		}
+		if orphans, err = t.orphans(ctx); err != nil { // they can wait, the servers cannot
+			activity.GetLogger(ctx).Warn("decompressions that nobody is at work on cannot be looked for", "error", err)
+		}
 	}
-	plan := Plan{Leftovers: leftovers, Window: t.Config.Collect.Window, Deadline: t.Config.Collect.Deadline, Settings: ServerSettings{
+	plan := Plan{Leftovers: leftovers, Orphans: orphans, Window: t.Config.Collect.Window, Deadline: t.Config.Collect.Deadline, Settings: ServerSettings{
 		ZipDir: zipDir, UnzipDir: t.Warehouse.UnzipDir(), PageFiles: t.Config.Collect.Page, SmallFile: int64(t.Config.Collect.SmallFile),
 		ExtractDeadline: t.Config.Extract.Deadline, SearchAttributes: t.SearchAttributes,
 	}}

@@ -436,8 +436,8 @@ func (v *verifier) stuckIn(ctx context.Context, decompression string) error {
 }
 
 // awaited tells whether a decompression is running, or may still be started by what collects the server.
-func (v *verifier) awaited(ctx context.Context, decompression, run string) (bool, error) {
-	running, err := v.isRunning(ctx, decompression)
+func (t *Tiger) awaited(ctx context.Context, decompression, run string) (bool, error) {
+	running, err := t.isRunning(ctx, decompression)
 	if err != nil || running || run == "" {
 		return running, err
 	}
@@ -445,10 +445,10 @@ func (v *verifier) awaited(ctx context.Context, decompression, run string) (bool
 	if i := strings.Index(decompression, strings.TrimPrefix(run, "collect/")+"/"); i >= 0 {
 		server, _, _ = strings.Cut(decompression[i+len(strings.TrimPrefix(run, "collect/"))+1:], "/")
 	}
-	if running, err = v.isRunning(ctx, serverWorkflow+server); err != nil || running {
+	if running, err = t.isRunning(ctx, serverWorkflow+server); err != nil || running {
 		return running, err
 	}
-	return v.isRunning(ctx, decompression) // it was started, and the server's workflow ended, in between
+	return t.isRunning(ctx, decompression) // it was started, and the server's workflow ended, in between
 }
 
 // ReadFindings returns a page of what a verification found.

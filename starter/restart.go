@@ -26,8 +26,11 @@ func restart(ctx context.Context, c client.Client, id string, order workflows.Or
 	if err != nil {
 		return "", fmt.Errorf("how did %s end: %w", id, err)
 	}
-	if description.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+	switch description.GetWorkflowExecutionInfo().GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		return "", fmt.Errorf("%s has finished: each of its archives has a result", id)
+	case enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:
+		return "", fmt.Errorf("%s was cancelled, and that is its archives' result: starter forget them, and the next run collects and extracts them", id)
 	}
 	in, err := decompressInput(ctx, c, id)
 	if err != nil {

@@ -71,6 +71,7 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 	case err != nil:
 		return CollectResult{}, err
 	}
+	c.adopt(detached(ctx))
 	if len(c.plan.Shards) > 0 {
 		return c.collectShards(ctx)
 	}
@@ -80,6 +81,21 @@ func (c *collectRun) collect(ctx workflow.Context) (CollectResult, error) {
 	c.fanOut(ctx)
 	c.reportUnfinished(ctx)
 	return c.close(ctx, c.result(ctx))
+}
+
+// adopt starts the decompressions again that nobody is at work on. They go on by themselves.
+func (c *collectRun) adopt(ctx workflow.Context) {
+	for _, orphan := range c.plan.Orphans {
+		in := DecompressInput{
+			ZipDir: orphan.ZipDir, UnzipDir: orphan.UnzipDir, Server: orphan.Server, Run: orphan.Run, Archives: orphan.Archives,
+			Deadline: c.plan.Settings.ExtractDeadline, SearchAttributes: c.plan.Settings.SearchAttributes,
+		}
+		child := workflow.ExecuteChildWorkflow(decompressOptions(ctx, orphan.ID, in), DecompressWorkflow, in)
+		err := child.GetChildWorkflowExecution().Get(ctx, nil)
+		if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			workflow.GetLogger(ctx).Error("a decompression of an earlier run cannot be started again", "decompression", orphan.ID, "error", err)
+		}
+	}
 }
 
 // fanOut runs the servers through the window and returns when all are finished, at the deadline, or when the run is cancelled and its

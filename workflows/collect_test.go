@@ -362,3 +362,17 @@ func TestProgressOfACollectionComesInPieces(t *testing.T) {
 	}
 	assert.Len(t, seen, maxBriefs+20)
 }
+
+// TestOrphansAreAdopted: what nobody is at work on is started again, and the run does not wait for it.
+func TestOrphansAreAdopted(t *testing.T) {
+	w := threeServers(t)
+	w.plan.Orphans = []activities.Orphan{{ID: "decompress/earlier/a", Run: "collect/earlier", Server: "a", ZipDir: "/data/zip", UnzipDir: "/data/unzip", Archives: 1}}
+	w.archives["decompress/earlier/a"] = []activities.ArchiveRef{{ID: 77, Path: "a/old.zip", Size: small}}
+	on(w, func(activity.Info, activities.ExtractInput) error { return slowly(5*time.Hour, nil) })
+	ids := w.children(nil)
+	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
+	result := resultOf[CollectResult](w)
+	assert.Equal(t, result.Start, result.End)
+	assert.Contains(t, ids["DecompressWorkflow"], "decompress/earlier/a")
+	assert.Contains(t, w.sealed, int64(77))
+}

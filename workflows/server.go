@@ -260,22 +260,11 @@ func (s *serverRun) decompress(ctx workflow.Context, id string, archives int) er
 	if archives == 0 {
 		return nil
 	}
-	options := workflow.ChildWorkflowOptions{
-		WorkflowID:        id,
-		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
-		StaticSummary:     Summary(count(archives, "archive") + " of " + s.Server),
-		Memo:              map[string]any{"run": s.Run},
-	}
-	if s.Settings.SearchAttributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(
-			AttributeServer.ValueSet(s.Server), AttributeRun.ValueSet(s.Run), AttributeState.ValueSet(StateExtracting))
-	}
 	in := DecompressInput{
 		ZipDir: s.Settings.ZipDir, UnzipDir: s.Settings.UnzipDir, Server: s.Server, Run: s.Run, Archives: archives,
 		Deadline: s.Settings.ExtractDeadline, SearchAttributes: s.Settings.SearchAttributes,
 	}
-	options.StaticDetails = decompressionDetails(in)
-	child := workflow.ExecuteChildWorkflow(workflow.WithChildOptions(ctx, options), DecompressWorkflow, in)
+	child := workflow.ExecuteChildWorkflow(decompressOptions(ctx, id, in), DecompressWorkflow, in)
 	err := child.GetChildWorkflowExecution().Get(ctx, nil)
 	if err != nil && !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		return fmt.Errorf("start %s: %w", id, err)
@@ -283,6 +272,22 @@ func (s *serverRun) decompress(ctx workflow.Context, id string, archives int) er
 	s.Decompressions++
 	s.Archives += archives
 	return nil
+}
+
+// decompressOptions are those of a decompression that outlives what starts it.
+func decompressOptions(ctx workflow.Context, id string, in DecompressInput) workflow.Context {
+	options := workflow.ChildWorkflowOptions{
+		WorkflowID:        id,
+		ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary:     Summary(count(in.Archives, "archive") + " of " + in.Server),
+		StaticDetails:     decompressionDetails(in),
+		Memo:              map[string]any{"run": in.Run},
+	}
+	if in.SearchAttributes {
+		options.TypedSearchAttributes = temporal.NewSearchAttributes(
+			AttributeServer.ValueSet(in.Server), AttributeRun.ValueSet(in.Run), AttributeState.ValueSet(StateExtracting))
+	}
+	return workflow.WithChildOptions(ctx, options)
 }
 
 // nextPage continues as new with what the next page must know: the next files of the listing or, if an operator wants it, the listing once more.

@@ -265,3 +265,37 @@ func TestDecompressionStartedAgain(t *testing.T) {
 	s.refused("has finished", "retry", decompression)
 	s.refused("there is no decompress/nothing at Temporal", "retry", "decompress/nothing")
 }
+
+// TestOrphanedArchives: archives whose decompression somebody terminated are taken care of by the next run; those of one that was cancelled have
+// that for a result.
+func TestOrphanedArchives(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	a, b := s.addSite("a"), s.addSite("b")
+	a.putZip("1.zip", member("one.txt", text("one", 500)))
+	b.put("2.zip", packZip(member("two.txt", text("two", 500))))
+	s.configure("")
+	s.startTiger()
+	run, id := s.beginNamed()
+	key := strings.TrimPrefix(id, "collect/")
+	for _, server := range []string{"a", "b"} {
+		s.eventually("waiting for eagle", func() bool { return s.progress("decompress/"+key+"/"+server).State == "waiting-for-eagle" })
+	}
+	require.NoError(t, s.temporal.TerminateWorkflow(t.Context(), "decompress/"+key+"/a", "", "by mistake"))
+	s.order("cancel", "decompress/"+key+"/b", "--why", "not wanted")
+	first := run.result(partly)
+	assert.Equal(t, []string{"pending", "cancelled"}, []string{first.Decompress.Archives["a/1.zip"].Reason, first.Decompress.Archives["b/2.zip"].Reason})
+	s.refused("was cancelled", "retry", "decompress/"+key+"/b")
+
+	s.collect(complete)
+	s.startEagle()
+	s.eventually("the end of what was terminated", func() bool {
+		return s.workflows("WorkflowId = 'decompress/"+key+"/a' AND ExecutionStatus = 'Completed'") == 1
+	})
+	assert.Equal(t, 1, s.workflows("WorkflowId = 'decompress/"+key+"/b'"), "nobody wants it")
+	var later runResult
+	s.starter("result", id, "-o", "json").code(partly).decode(&later)
+	assert.Equal(t, complete, later.Decompress.Archives["a/1.zip"].Result)
+	assert.Contains(t, later.Decompress.Archives["b/2.zip"].Detail, "not wanted")
+	s.requireWarehouse()
+}
