@@ -31,11 +31,13 @@ func (c *Catalog) Outcomes(ctx context.Context, run, server string) ([]Outcome, 
 // Backlog is what waits for extraction.
 type Backlog struct {
 	Archives int
-	Oldest   time.Time // when the longest waiting one came, zero if none waits or that is not known
+	Oldest   time.Time // since when the longest waiting one waits, zero if none does or that is not known
 }
 
-const backlogQuery = `SELECT count(*), coalesce(min(coalesce(f.collected_at, r.started_at)), ?) FROM archives a
-LEFT JOIN files f ON f.zip_file = a.zip_file LEFT JOIN runs r ON r.id = a.run WHERE a.done = 0`
+// An archive waits since it came, or since the decompression of its own began that found it: a file of years ago may be extracted once more today.
+const backlogQuery = `SELECT count(*), coalesce(min(nullif(max(coalesce(f.collected_at, ?1), coalesce(r.started_at, ?1), coalesce(d.started_at, ?1)), ?1)), ?1)
+FROM archives a LEFT JOIN files f ON f.zip_file = a.zip_file LEFT JOIN runs r ON r.id = a.run LEFT JOIN runs d ON d.id = a.decompression
+WHERE a.done = 0`
 
 // Backlog counts the archives that have no outcome yet.
 func (c *Catalog) Backlog(ctx context.Context) (b Backlog, err error) {

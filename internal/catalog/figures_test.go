@@ -58,6 +58,25 @@ func TestBacklog(t *testing.T) {
 	assert.Equal(t, 1, some.Archives)
 }
 
+// TestBacklogOfOldFiles: what was collected long ago and is to be extracted once more has not waited for that long.
+func TestBacklogOfOldFiles(t *testing.T) {
+	c := open(t)
+	for _, archive := range collectAll(t, c, testRun, "a.zip", "b.zip") {
+		require.NoError(t, c.SaveExtraction(t.Context(), []Extraction{extraction(archive.ID, archive.Path+"-out")}))
+		archive.Decompression = "decompress/again"
+		if archive.Path == "branch-001/b.zip" {
+			archive.Run = archive.Decompression
+		}
+		require.NoError(t, c.AddArchives(t.Context(), []Archive{archive}))
+	}
+	again := time.Now().Add(time.Hour)
+	require.NoError(t, c.SaveRun(t.Context(), RunRow{ID: "decompress/again", Kind: KindDecompress, Start: again}))
+	waiting, err := c.Backlog(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, waiting.Archives)
+	assert.True(t, waiting.Oldest.Equal(again), "%s", waiting.Oldest)
+}
+
 func TestLastEnd(t *testing.T) {
 	c := open(t)
 	end, err := c.LastEnd(t.Context(), KindCollect)

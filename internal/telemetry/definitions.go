@@ -104,7 +104,7 @@ var Definitions = []Definition{
 	{ConfigServers, Gauge, nil, tiger, "Servers in the worker's configuration."},
 	{ScheduleInterval, Gauge, nil, tiger, "schedule.every of the worker's configuration."},
 	{ArchivesPending, Gauge, nil, tiger, "Archives that have no outcome yet, by the catalog."},
-	{ArchivesPendingOldest, Gauge, nil, tiger, "How long ago the oldest of them came; absent if none waits."},
+	{ArchivesPendingOldest, Gauge, nil, tiger, "How long the oldest of them has waited; absent if none waits."},
 	{QueueBacklog, Gauge, []string{"queue", "type"}, tiger, "Tasks that wait in a queue, as Temporal estimates; type is workflow or activity."},
 	{QueueBacklogAge, Gauge, []string{"queue", "type"}, tiger, "How long the oldest of them waits."},
 	{QueuePollers, Gauge, []string{"queue", "type"}, tiger, "Workers that polled a queue lately (90 seconds)."},
