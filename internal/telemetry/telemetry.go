@@ -25,6 +25,8 @@ type Metrics struct {
 	counters   map[string]*prometheus.CounterVec
 	histograms map[string]*prometheus.HistogramVec
 	described  map[string]*prometheus.Desc // of the gauges
+
+	lookupLimit time.Duration // of one source
 }
 
 var _ activities.Meter = (*Metrics)(nil)
@@ -36,7 +38,7 @@ var buckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60
 func New(version string) (*Metrics, error) {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, histograms: map[string]*prometheus.HistogramVec{},
-		described: map[string]*prometheus.Desc{},
+		described: map[string]*prometheus.Desc{}, lookupLimit: usualLookupLimit,
 	}
 	for _, d := range Definitions {
 		m.define(d)

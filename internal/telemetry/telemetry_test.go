@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,6 +70,38 @@ func TestWatch(t *testing.T) {
 	})
 	assert.Len(t, scrape(t, m, "talon_run_last_end"), 1)
 	assert.Empty(t, scrape(t, m, "talon_run_last_end"), "what is not known any more is not repeated")
+}
+
+// TestWatchHangs: a source that does not keep to its time, as a broken disk, holds up neither the scrape nor the next ones, and is not asked again
+// before it has answered. What it says too late nobody hears.
+func TestWatchHangs(t *testing.T) {
+	m := newMetrics(t)
+	m.lookupLimit = time.Millisecond
+	var asked atomic.Int32
+	release, ended := make(chan struct{}), make(chan struct{})
+	m.Watch("stuck", 0, func(_ context.Context, emit Emit) error {
+		if asked.Add(1) > 1 {
+			emit(ConfigServers, 2)
+			return nil
+		}
+		defer close(ended)
+		emit(RunLastEnd, 1)
+		<-release
+		emit(ConfigServers, 1)
+		return nil
+	})
+	for range 2 {
+		assert.Empty(t, scrape(t, m, "talon_config_servers"))
+	}
+	assert.EqualValues(t, 1, asked.Load())
+	assert.NotContains(t, scrape(t, m, "talon_lookup_errors_total"), `talon_lookup_errors_total{source="stuck"} 0`)
+	assert.Empty(t, scrape(t, m, "talon_run_last_end"))
+
+	close(release)
+	<-ended
+	m.lookupLimit = time.Minute
+	require.Eventually(t, func() bool { return len(scrape(t, m, "talon_config_servers")) > 0 }, time.Minute, time.Millisecond)
+	assert.Equal(t, []string{"talon_config_servers 2"}, scrape(t, m, "talon_config_servers"))
 }
 
 // TestMeter: what the tests of whole runs do not bring about.
