@@ -177,12 +177,10 @@ func (t *Tiger) ReadReport(ctx context.Context, in ReportInput) (ReportPage, err
 	return page, Classify(err)
 }
 
-// PollerSeen is how old the last poll of a live worker can be: a poll lasts a minute, then the next begins.
-const PollerSeen = 90 * time.Second
-
-// FindEagle reports whether a worker polls eagle's queue.
+// FindEagle reports whether a worker polls eagle's queue, or has its hands full with it.
 func (t *Tiger) FindEagle(ctx context.Context) (bool, error) {
-	answer, err := activity.GetClient(ctx).DescribeTaskQueue(ctx, EagleQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+	temporal := activity.GetClient(ctx)
+	answer, err := temporal.DescribeTaskQueue(ctx, EagleQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 	if err != nil {
 		return false, err
 	}
@@ -191,5 +189,6 @@ func (t *Tiger) FindEagle(ctx context.Context) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, nil
+	busy, err := BusyWorkers(ctx, temporal, EagleQueue)
+	return len(busy) > 0, err
 }

@@ -21,9 +21,8 @@ const (
 	// gatherWithin bounds everything that Temporal itself is asked, and lookupWithin what tiger's catalog is.
 	gatherWithin = 8 * time.Second
 	lookupWithin = 5 * time.Second
-	// pollerSeen is how old the last poll of a live worker can be: a poll lasts a minute, then the next begins. Temporal goes on listing pollers for
-	// minutes after they died.
-	pollerSeen = 90 * time.Second
+	// pollerSeen is how old the last poll of a live worker can be. Temporal goes on listing pollers for minutes after they died.
+	pollerSeen = activities.PollerSeen
 )
 
 // gatherer asks Temporal, and through it tiger, how things stand.
@@ -61,6 +60,9 @@ func (g *gatherer) gather(ctx context.Context) survey {
 	parts.Go(func() { g.decompressions(limited) })
 	parts.Go(func() { g.servers(ctx) })
 	parts.Wait()
+	for i := range g.s.Queues {
+		g.searchBusy(limited, &g.s.Queues[i])
+	}
 	return g.s
 }
 

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -222,7 +221,9 @@ func (g *gatherer) serversAtWork(ctx context.Context) {
 	}
 	for _, info := range found[:min(len(found), maxDescribed)] {
 		view := workView{Workflow: info.GetExecution().GetWorkflowId(), Start: info.GetStartTime().AsTime(), State: stateOf(info)}
-		view.Retries = retriesOf(g.look(ctx, info.GetExecution()).GetPendingActivities())
+		pending := g.look(ctx, info.GetExecution()).GetPendingActivities()
+		g.busyWorkers(activities.TigerQueue, pending)
+		view.Retries = retriesOf(pending)
 		g.learn(func(s *survey) { s.AtWork = append(s.AtWork, view) })
 	}
 }
@@ -277,7 +278,7 @@ func (g *gatherer) decompressions(ctx context.Context) {
 		slices.SortFunc(s.Waiting, func(a, b waitView) int { return cmp.Compare(a.State, b.State) })
 	})
 	for _, info := range found[:min(len(found), maxAsked)] {
-		g.busyEagles(g.look(ctx, info.GetExecution()).GetPendingActivities())
+		g.busyWorkers(activities.EagleQueue, g.look(ctx, info.GetExecution()).GetPendingActivities())
 	}
 }
 
@@ -294,21 +295,36 @@ func (g *gatherer) said(ctx context.Context, id string) string {
 	return strings.NewReplacer("`", "", "*", "", "&lt;", "<", "\\|", "|").Replace(paragraphs[1])
 }
 
-// busyEagles notes eagles that are extracting: one whose places are all taken does not poll.
-func (g *gatherer) busyEagles(pending []*workflowpb.PendingActivityInfo) {
-	for _, p := range pending {
-		seen := cmp.Or(p.GetLastHeartbeatTime(), p.GetLastStartedTime()).AsTime()
-		if p.GetActivityType().GetName() != "ExtractArchives" || p.GetState() != enumspb.PENDING_ACTIVITY_STATE_STARTED || time.Since(seen) >= pollerSeen {
-			continue
-		}
-		g.learn(func(s *survey) {
-			for i := range s.Queues {
-				q := &s.Queues[i]
-				known := func(w workerView) bool { return w.Identity == p.GetLastWorkerIdentity() }
-				if q.Queue == activities.EagleQueue && !slices.ContainsFunc(q.Workers, known) {
-					q.Workers = append(q.Workers, workerView{Identity: p.GetLastWorkerIdentity(), Seen: seen, Busy: true})
-				}
+// busyWorkers notes the workers of a queue that are at work: one whose places are all taken does not poll.
+func (g *gatherer) busyWorkers(queue string, pending []*workflowpb.PendingActivityInfo) {
+	busy := activities.BusyWith(queue, pending)
+	g.learn(func(s *survey) {
+		for i := range s.Queues {
+			if s.Queues[i].Queue == queue {
+				s.Queues[i].addBusy(busy)
 			}
-		})
+		}
+	})
+}
+
+// addBusy adds those that are at work and not known to poll; workflow tasks keep nobody from polling.
+func (q *queueView) addBusy(busy []activities.BusyWorker) {
+	for _, b := range busy {
+		known := func(w workerView) bool { return w.Identity == b.Identity }
+		if q.Type == "activity" && !slices.ContainsFunc(q.Workers, known) {
+			q.Workers = append(q.Workers, workerView{Identity: b.Identity, Seen: b.Seen, Busy: true})
+		}
 	}
+}
+
+// searchBusy looks further for workers of a queue that seems to have none: the oldest workflows may be those that wait for a place.
+func (g *gatherer) searchBusy(ctx context.Context, q *queueView) {
+	if !q.Known || q.Type != "activity" || len(q.Workers) > 0 {
+		return
+	}
+	busy, err := activities.BusyWorkers(ctx, g.temporal, q.Queue)
+	if err != nil {
+		g.unknown("whether workers of "+q.Queue+" are busy", err)
+	}
+	q.addBusy(busy)
 }

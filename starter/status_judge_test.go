@@ -181,28 +181,31 @@ func TestStatusPrint(t *testing.T) {
 	}
 }
 
-// TestBusyEagles: an eagle whose places are all taken does not poll; its heartbeats show that it is there.
-func TestBusyEagles(t *testing.T) {
-	g := &gatherer{s: survey{Queues: []queueView{{Queue: "tiger"}, {Queue: "eagle", Workers: []workerView{{Identity: "1@eagle"}}}}}}
-	pending := func(activity, worker string, state enumspb.PendingActivityState, age time.Duration) *workflowpb.PendingActivityInfo {
+// TestBusyWorkers: a worker whose places are all taken does not poll; its heartbeats show that it is there.
+func TestBusyWorkers(t *testing.T) {
+	g := &gatherer{s: survey{Queues: []queueView{
+		{Queue: "tiger", Type: "workflow"}, {Queue: "tiger", Type: "activity"}, {Queue: "eagle", Type: "activity", Workers: []workerView{{Identity: "1@eagle"}}},
+	}}}
+	pending := func(activity, worker string) *workflowpb.PendingActivityInfo {
 		return &workflowpb.PendingActivityInfo{
-			ActivityType: &commonpb.ActivityType{Name: activity}, LastWorkerIdentity: worker, State: state,
-			LastHeartbeatTime: timestamppb.New(time.Now().Add(-age)),
+			ActivityType: &commonpb.ActivityType{Name: activity}, LastWorkerIdentity: worker, State: enumspb.PENDING_ACTIVITY_STATE_STARTED,
+			LastHeartbeatTime: timestamppb.Now(),
 		}
 	}
-	started := enumspb.PENDING_ACTIVITY_STATE_STARTED
-	g.busyEagles([]*workflowpb.PendingActivityInfo{
-		pending("ExtractArchives", "1@eagle", started, 0), // polls as well
-		pending("ExtractArchives", "2@eagle", started, time.Second),
-		pending("ExtractArchives", "2@eagle", started, time.Second),
-		pending("ExtractArchives", "3@eagle", started, 2*pollerSeen),
-		pending("ExtractArchives", "4@eagle", enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, 0),
-		pending("SealArchives", "5@tiger", started, 0),
-	})
+	all := []*workflowpb.PendingActivityInfo{
+		pending("ExtractArchives", "1@eagle"), // polls as well
+		pending("ExtractArchives", "2@eagle"), pending("DownloadFile", "5@tiger"), pending("DownloadFile", "5@tiger"),
+	}
+	for range 2 {
+		g.busyWorkers("eagle", all)
+		g.busyWorkers("tiger", all)
+	}
 	assert.Empty(t, g.s.Queues[0].Workers)
-	require.Len(t, g.s.Queues[1].Workers, 2)
-	assert.Equal(t, "2@eagle", g.s.Queues[1].Workers[1].Identity)
-	assert.True(t, g.s.Queues[1].Workers[1].Busy)
+	require.Len(t, g.s.Queues[1].Workers, 1)
+	assert.Equal(t, "5@tiger", g.s.Queues[1].Workers[0].Identity)
+	require.Len(t, g.s.Queues[2].Workers, 2)
+	assert.Equal(t, "2@eagle", g.s.Queues[2].Workers[1].Identity)
+	assert.True(t, g.s.Queues[2].Workers[1].Busy)
 }
 
 func TestStatusOptions(t *testing.T) {

@@ -142,13 +142,28 @@ func (h *host) queueFigures(ctx context.Context, emit telemetry.Emit) error {
 			errs = append(errs, err)
 			continue
 		}
-		emit(telemetry.QueuePollers, float64(len(recent(answer.GetPollers()))), q.queue, q.kind)
+		workers, err := h.workersOf(ctx, q.queue, q.kindOf, answer.GetPollers())
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			emit(telemetry.QueuePollers, float64(workers), q.queue, q.kind)
+		}
 		if stats := answer.GetStats(); stats != nil {
 			emit(telemetry.QueueBacklog, float64(stats.GetApproximateBacklogCount()), q.queue, q.kind)
 			emit(telemetry.QueueBacklogAge, stats.GetApproximateBacklogAge().AsDuration().Seconds(), q.queue, q.kind)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// workersOf counts those that polled a queue lately or, if there are none, those that have their hands full with its activities.
+func (h *host) workersOf(ctx context.Context, queue string, kind enumspb.TaskQueueType, pollers []*taskqueuepb.PollerInfo) (int, error) {
+	polled := len(recent(pollers))
+	if polled > 0 || kind != enumspb.TASK_QUEUE_TYPE_ACTIVITY {
+		return polled, nil
+	}
+	busy, err := activities.BusyWorkers(ctx, h.temporal, queue)
+	return len(busy), err
 }
 
 // recent are the names of those who polled lately; Temporal remembers others for minutes.

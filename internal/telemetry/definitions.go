@@ -107,7 +107,7 @@ var Definitions = []Definition{
 	{ArchivesPendingOldest, Gauge, nil, tiger, "How long the oldest of them has waited; absent if none waits."},
 	{QueueBacklog, Gauge, []string{"queue", "type"}, tiger, "Tasks that wait in a queue, as Temporal estimates; type is workflow or activity."},
 	{QueueBacklogAge, Gauge, []string{"queue", "type"}, tiger, "How long the oldest of them waits."},
-	{QueuePollers, Gauge, []string{"queue", "type"}, tiger, "Workers that polled a queue lately (90 seconds)."},
+	{QueuePollers, Gauge, []string{"queue", "type"}, tiger, "Workers that polled a queue lately (90 seconds); where there are none, those that are busy with its activities."},
 	{DiskSize, Gauge, []string{"directory"}, all, "Size of a file system; directory is warehouse or scratch."},
 	{DiskFree, Gauge, []string{"directory"}, all, "What is left of it for unprivileged users."},
 	{DiskFloor, Gauge, []string{"directory"}, all, "What has to stay free of it (extract.limits.free_space): below, the worker is not ready."},
