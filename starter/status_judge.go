@@ -227,7 +227,8 @@ func (r *statusReport) judgeLast() {
 	}
 }
 
-// judgeServers fills in which servers are silent: not collected completely for too long, and not just because no run has tried.
+// judgeServers fills in which servers are silent: not collected completely for too long, and not just because no run has tried or an operator has
+// paused them.
 func (r *statusReport) judgeServers(limits thresholds) {
 	r.Servers.Silent = []silentView{}
 	if !r.Servers.Known {
@@ -235,8 +236,9 @@ func (r *statusReport) judgeServers(limits thresholds) {
 	}
 	for _, s := range r.standing {
 		tried := s.Status == wordFailed || s.Status == wordPartly || s.Status == wordComplete && s.Latest != ""
-		if tried && (s.Lag == nil || *s.Lag > limits.lag) {
-			r.Servers.Silent = append(r.Servers.Silent, silentView{s.Server, s.Lag, s.LastSuccess, s.Reason, s.Detail})
+		lag := r.lag(s)
+		if tried && (lag == nil || *lag > limits.lag) && !slices.Contains(r.Paused, s.Server) {
+			r.Servers.Silent = append(r.Servers.Silent, silentView{s.Server, lag, s.LastSuccess, s.Reason, s.Detail})
 		}
 	}
 	if silent := r.Servers.Silent; len(silent) > 0 {
@@ -245,11 +247,21 @@ func (r *statusReport) judgeServers(limits thresholds) {
 			names[i] = s.Server
 		}
 		r.problem(codeServerSilent, fmt.Sprintf("starter servers --lagging %g shows why; starter probe %s tries it", limits.lag, names[0]),
-			"%d of %s not collected completely for more than %g intervals: %s", len(silent), count(r.Servers.Total, "server"), limits.lag, someOf(names))
+			"%d of %s not collected completely for more than %g intervals, or never: %s", len(silent), count(r.Servers.Total, "server"), limits.lag, someOf(names))
 	}
 	if len(r.Paused) > 0 {
 		r.note(codeServerPaused, "starter resume SERVER lets it go on", "paused by an operator, and busy for every run: %s", someOf(r.Paused))
 	}
+}
+
+// lag is how many intervals ago a server was last collected completely, nil if it never was: those of the schedule that starts the runs, if there is
+// one. Tiger's configuration may name another (starter schedule create --every).
+func (r *statusReport) lag(s serverStanding) *float64 {
+	if r.Schedule == nil || r.Schedule.Every <= 0 || s.Age == nil {
+		return s.Lag
+	}
+	lag := *s.Age / r.Schedule.Every.Seconds()
+	return &lag
 }
 
 // someOf lists names in a line.
@@ -261,8 +273,14 @@ func someOf(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// judgeWaiting looks at what decompressions wait for. They look for an eagle every quarter of an hour only: with one there their turn comes, and a
+// queue that does not move is a problem of its own.
 func (r *statusReport) judgeWaiting() {
+	there := slices.ContainsFunc(r.Queues, func(q queueView) bool { return q.Queue == activities.EagleQueue && len(q.Workers) > 0 })
 	for _, w := range r.Waiting {
+		if w.State == workflows.StateWaitingForEagle && there {
+			continue
+		}
 		code, advice, what := codeWaitingForEagle, "start one: worker --role eagle", "an eagle worker"
 		if w.State == workflows.StateWaitingForGateway {
 			code, what = codeWaitingForGateway, "the gateway"

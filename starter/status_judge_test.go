@@ -115,7 +115,17 @@ func TestJudge(t *testing.T) {
 		"silent": {func(s *survey) {
 			s.standing = []serverStanding{standingAt("a", activities.Failed, 4.1), standingAt("b", activities.Partial, -1), standingAt("c", activities.Failed, 4)}
 			s.Servers.Total = 3
-		}, []string{"!server_silent"}, "2 of 3 servers not collected completely for more than 4 intervals: a, b"},
+		}, []string{"!server_silent"}, "2 of 3 servers not collected completely for more than 4 intervals, or never: a, b"},
+		"silent by tiger's configuration, and not by the schedule": {func(s *survey) {
+			s.Schedule.Every, s.standing[0] = time.Hour, standingAt("a", activities.Failed, 5)
+			age := (75 * time.Minute).Seconds()
+			s.standing[0].Age = &age
+		}, nil, ""},
+		"silent by the schedule": {func(s *survey) {
+			s.Schedule.Every, s.Schedule.Last, s.standing[0] = 5*time.Minute, judged.Add(-time.Minute), standingAt("a", activities.Failed, 2)
+			age := (30 * time.Minute).Seconds()
+			s.standing[0].Age = &age
+		}, []string{"!server_silent"}, "1 of 2 servers"},
 		"not tried": {func(s *survey) { s.standing[0] = standingAt("a", activities.Success, 100) }, nil, ""},
 		"tried in vain": {func(s *survey) {
 			s.standing[0] = standingAt("a", activities.Success, 100)
@@ -124,8 +134,17 @@ func TestJudge(t *testing.T) {
 		"new server":    {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever} }, nil, ""},
 		"first run":     {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever}; s.standing[0].Latest = "running" }, nil, ""},
 		"unknown":       {func(s *survey) { s.Servers = serversView{Why: "no tiger worker is there to ask"} }, []string{"servers_unknown"}, "is unknown: no tiger worker is there to ask"},
+		"paused for long": {func(s *survey) {
+			s.Paused, s.standing[0] = []string{"a"}, standingAt("a", activities.Success, 100)
+			s.standing[0].Latest = "busy"
+		}, []string{"server_paused"}, "a"},
 		"paused server": {func(s *survey) { s.Paused = []string{"a", "b"} }, []string{"server_paused"}, "a, b"},
+		"waits its turn": {func(s *survey) {
+			s.Waiting = []waitView{{State: workflows.StateWaitingForEagle, Count: 2, Since: judged, Said: "No eagle."}}
+		}, nil, ""},
 		"waits": {func(s *survey) {
+			s.Queues[2].Known = false
+			s.Queues[2].Workers = nil
 			s.Waiting = []waitView{{State: workflows.StateWaitingForEagle, Count: 2, Since: judged, Said: "No eagle."}}
 		}, []string{"!waiting_for_eagle"}, "2 decompressions wait for an eagle worker, the oldest since 2026-11-23 12:00:00: No eagle."},
 		"waits silently": {func(s *survey) {

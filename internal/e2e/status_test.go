@@ -292,7 +292,7 @@ func TestStatusServers(t *testing.T) {
 	s.start()
 	s.collect(partly)
 	answer := s.requireProblem("server_silent", []string{
-		"1 of 2 servers not collected completely for more than 0.5 intervals: b", "starter servers --lagging 0.5", "starter probe b",
+		"1 of 2 servers not collected completely for more than 0.5 intervals, or never: b", "starter servers --lagging 0.5", "starter probe b",
 	}, "--lag", "0.5")
 	assert.True(t, answer.Servers.Known)
 	assert.Contains(t, s.starter("status").code(failed).stdout.String(), "b: never collected completely: ")
