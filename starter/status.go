@@ -36,7 +36,7 @@ func (a *app) statusCommand() *cobra.Command {
 			"schedule_paused, schedule_overdue, schedule_skipped (one run holds up the next ones), schedule_missing (there was one), run_failed, server_silent,\n" +
 			"waiting_for_eagle, waiting_for_gateway, workflow_stuck. The rest are notes: schedule_missing (there never was one), schedule_missed,\n" +
 			"schedule_skipped (that was earlier), server_paused, servers_unknown, search_attributes_missing.\n" +
-			"Exit codes: 0 healthy, perhaps with notes; 1 there are problems; 3 could not find out. -o csv lists the problems and notes.",
+			"Exit codes: 0 healthy, perhaps with notes; 1 there are problems; 3 could not find out everything. -o csv lists the problems and notes.",
 		Example: "  starter status\n  starter status --lag 8 --backlog-age 15m\n  starter status -o json | jq -r '.problems[].code'",
 		Args:    arguments(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), o) },

@@ -157,14 +157,17 @@ func (g *gatherer) servers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookupWithin)
 	defer cancel()
 	answer, err := readServers(ctx, g.temporal, nil)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("tiger did not answer within %s", lookupWithin)
+	}
+	if err != nil { // with a worker there, a catalog that does not answer is no sign of health
+		g.unknown("how the servers stand", err)
+	}
 	g.learn(func(s *survey) {
-		switch {
-		case err == nil:
-			s.Servers.Known, s.Servers.Total, s.standing = true, len(answer.Servers), answer.Servers
-		case ctx.Err() != nil:
-			s.Servers.Why = fmt.Sprintf("tiger did not answer within %s", lookupWithin)
-		default:
+		if err != nil {
 			s.Servers.Why = err.Error()
+			return
 		}
+		s.Servers.Known, s.Servers.Total, s.standing = true, len(answer.Servers), answer.Servers
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"testing"
 	"time"
@@ -131,9 +132,9 @@ func TestJudge(t *testing.T) {
 			s.standing[0] = standingAt("a", activities.Success, 100)
 			s.standing[0].Latest = "busy"
 		}, []string{"!server_silent"}, "1 of 2 servers"},
-		"new server":    {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever} }, nil, ""},
-		"first run":     {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever}; s.standing[0].Latest = "running" }, nil, ""},
-		"unknown":       {func(s *survey) { s.Servers = serversView{Why: "no tiger worker is there to ask"} }, []string{"servers_unknown"}, "is unknown: no tiger worker is there to ask"},
+		"new server": {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever} }, nil, ""},
+		"first run":  {func(s *survey) { s.standing[0] = serverStanding{Status: wordNever}; s.standing[0].Latest = "running" }, nil, ""},
+		"unknown":    {func(s *survey) { s.Servers = serversView{Why: "no tiger worker is there to ask"} }, []string{"servers_unknown"}, "is unknown: no tiger worker is there to ask"},
 		"paused for long": {func(s *survey) {
 			s.Paused, s.standing[0] = []string{"a"}, standingAt("a", activities.Success, 100)
 			s.standing[0].Latest = "busy"
@@ -225,6 +226,24 @@ func TestBusyWorkers(t *testing.T) {
 	require.Len(t, g.s.Queues[2].Workers, 2)
 	assert.Equal(t, "2@eagle", g.s.Queues[2].Workers[1].Identity)
 	assert.True(t, g.s.Queues[2].Workers[1].Busy)
+}
+
+// TestCatalogSilent: a tiger that polls and does not answer leaves open how the servers stand; without one that is told already.
+func TestCatalogSilent(t *testing.T) {
+	f := newFake()
+	f.broken = errors.New("the disk hangs")
+	g := &gatherer{temporal: f, polled: true, s: wellSurvey()}
+	g.s.Servers, g.s.standing = serversView{}, nil
+	g.servers(t.Context())
+	r := judge(g.s, thresholds{lag: 4, backlogAge: time.Minute})
+	assert.Equal(t, verdictUnknown, r.Verdict)
+	assert.Equal(t, []string{codeServersUnknown}, r.codes())
+	assert.Contains(t, r.unknownLines()[0], "how the servers stand: cannot look up")
+	assert.Contains(t, r.unknownLines()[0], "the disk hangs")
+
+	g = &gatherer{temporal: f, s: wellSurvey()}
+	g.servers(t.Context())
+	assert.Empty(t, g.s.Unknown)
 }
 
 func TestStatusOptions(t *testing.T) {
