@@ -204,6 +204,7 @@ func (a *app) setCurrent(ctx context.Context, deployment client.WorkerDeployment
 	}
 	var notFound *serviceerror.NotFound
 	switch {
+	case errors.As(err, &notFound) && buildID == "": // no deployment: those without versions get everything
 	case errors.As(err, &notFound):
 		return fmt.Errorf("no worker of %s was seen as version %s: start it first, with worker --role %s --versioned --build-id %s",
 			name, buildID, name, buildID)

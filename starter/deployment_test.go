@@ -148,6 +148,9 @@ func TestDeploymentCurrent(t *testing.T) {
 		{BuildID: "v5", ConflictToken: []byte("token")}, {ConflictToken: []byte("token")},
 	}, f.set)
 
+	got := (&fakeVersions{}).start(t.Context(), "deployment", "current", "tiger", "--unversioned")
+	assert.Equal(t, call{stdout: "tiger: new work goes to (unversioned) (before: (unversioned))\n"}, got, "nothing else was ever there")
+
 	f.broken = errors.New("somebody else was faster")
 	f.start(t.Context(), "deployment", "current", "tiger", "v5").unusable(t, "make v5 the current version of tiger: somebody else was faster")
 	f.broken = serviceerror.NewNotFound("no such version")
