@@ -4,7 +4,6 @@ package telemetry
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +25,7 @@ type Metrics struct {
 	histograms map[string]*prometheus.HistogramVec
 	described  map[string]*prometheus.Desc // of the gauges
 
+	codes       codes
 	lookupLimit time.Duration // of one source
 }
 
@@ -98,16 +98,17 @@ func (m *Metrics) add(name string, n float64, labels ...string) {
 
 // Server implements activities.Meter.
 func (m *Metrics) Server(row activities.ServerResult, outcomes []activities.Outcome) {
-	m.add(serverResults, 1, row.Server, strconv.Itoa(row.Result), row.Reason)
+	m.add(serverResults, 1, row.Server, resultLabel(row.Result), m.codes.label(row.Reason))
 	for _, o := range outcomes {
-		m.add(files, float64(o.Files), row.Server, string(o.State), o.Reason)
-		m.add(fileBytes, float64(o.Bytes), row.Server, string(o.State), o.Reason)
+		reason := m.codes.label(o.Reason)
+		m.add(files, float64(o.Files), row.Server, string(o.State), reason)
+		m.add(fileBytes, float64(o.Bytes), row.Server, string(o.State), reason)
 	}
 }
 
 // Run implements activities.Meter.
 func (m *Metrics) Run(kind string, result int, reason string) {
-	m.add(runResults, 1, kind, strconv.Itoa(result), reason)
+	m.add(runResults, 1, kind, resultLabel(result), m.codes.label(reason))
 }
 
 // Leftovers implements activities.Meter.
@@ -115,16 +116,16 @@ func (m *Metrics) Leftovers(files int) { m.add(leftovers, float64(files)) }
 
 // Archive implements activities.Meter.
 func (m *Metrics) Archive(server string, result int, reason string, files int, bytes int64) {
-	m.add(archives, 1, server, strconv.Itoa(result), reason)
+	m.add(archives, 1, server, resultLabel(result), m.codes.label(reason))
 	m.add(extractedFiles, float64(files))
 	m.add(extractedBytes, float64(bytes))
 }
 
 // Layer implements activities.Meter.
 func (m *Metrics) Layer(reason string) {
-	m.add(layers, 1, reason)
+	m.add(layers, 1, m.codes.label(reason))
 	if activities.IsLimit(reason) {
-		m.add(limits, 1, reason)
+		m.add(limits, 1, m.codes.label(reason))
 	}
 	if reason == activities.ReasonCrashed {
 		m.add(crashes, 1)

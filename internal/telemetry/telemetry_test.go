@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -122,6 +123,21 @@ func TestMeter(t *testing.T) {
 	assert.Contains(t, scrape(t, m, "talon_step"), `talon_step_duration_seconds_sum{outcome="failed",step="seal"} 1`)
 	m.SDK().WithTags(map[string]string{"operation": "x"}).Timer("temporal_request_latency").Record(20 * time.Millisecond)
 	assert.Contains(t, scrape(t, m, "temporal_request_latency"), `temporal_request_latency_seconds_bucket{operation="x",le="0.025"} 1`)
+}
+
+// TestLabelsAreFew: an eagle that makes up reasons fills neither tiger's memory nor Prometheus.
+func TestLabelsAreFew(t *testing.T) {
+	m := newMetrics(t)
+	m.Archive("a", activities.Failed, "corrupt", 0, 0)
+	for i := range 2 * maxCodes {
+		m.Archive("a", 100+i, fmt.Sprint("reason_", i), 0, 0)
+	}
+	m.Archive("a", activities.Partial, "What? \xff "+strings.Repeat("x", 1000), 0, 0)
+	lines := scrape(t, m, "talon_archives_total")
+	assert.Len(t, lines, maxCodes+2)
+	assert.Contains(t, lines, `talon_archives_total{reason="corrupt",result="1",server="a"} 1`)
+	assert.Contains(t, lines, fmt.Sprintf(`talon_archives_total{reason="other",result="1",server="a"} %d`, maxCodes+1))
+	assert.Contains(t, lines, `talon_archives_total{reason="other",result="2",server="a"} 1`)
 }
 
 // TestLogFields: the lines of workflows and activities say what they are about, each once.
