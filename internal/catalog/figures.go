@@ -11,7 +11,7 @@ type Outcome struct {
 	State  State  `json:"state"`
 	Reason string `json:"reason,omitempty"` // a code
 	Files  int    `json:"files"`
-	Bytes  int64  `json:"bytes"` // as received, or as listed where nothing came
+	Bytes  int64  `json:"bytes"` // as received, or as listed where nothing came; 0 where no size was told
 }
 
 // Outcomes counts what became of a server's new and changed files in a run, by state and reason. The unchanged ones have no entries: Books counts
@@ -19,7 +19,7 @@ type Outcome struct {
 func (c *Catalog) Outcomes(ctx context.Context, run, server string) ([]Outcome, error) {
 	outcomes, err := query(ctx, c.reader, func(row scanner) (o Outcome, err error) {
 		return o, row.Scan(&o.State, &o.Reason, &o.Files, &o.Bytes)
-	}, `SELECT e.state, e.reason, count(*), sum(coalesce(f.bytes, e.size)) FROM entries e LEFT JOIN files f ON f.id = e.file_id
+	}, `SELECT e.state, e.reason, count(*), sum(coalesce(f.bytes, max(e.size, 0))) FROM entries e LEFT JOIN files f ON f.id = e.file_id
 		WHERE e.listing_id = (SELECT id FROM listings WHERE run = ? AND server = ?) GROUP BY e.state, e.reason ORDER BY e.state, e.reason`,
 		run, server)
 	if err != nil {

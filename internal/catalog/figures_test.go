@@ -29,6 +29,17 @@ func TestOutcomes(t *testing.T) {
 	assert.Empty(t, outcomes)
 }
 
+// TestOutcomesWithoutSize: a file whose size nobody told has no bytes, rather than one too few.
+func TestOutcomesWithoutSize(t *testing.T) {
+	c := open(t)
+	listed := line("a")
+	listed.Size, listed.State, listed.Reason = -1, StateRefused, "no_size"
+	planIn(t, c, testRun, []Listed{listed})
+	outcomes, err := c.Outcomes(t.Context(), testRun, testServer)
+	require.NoError(t, err)
+	assert.Equal(t, []Outcome{{State: StateRefused, Reason: "no_size", Files: 1}}, outcomes)
+}
+
 func TestBacklog(t *testing.T) {
 	c := open(t)
 	none, err := c.Backlog(t.Context())

@@ -92,8 +92,9 @@ func (m *Metrics) Handler() http.Handler {
 // scrapesAtOnce bounds what a scraper that gives up and comes back can have going on.
 const scrapesAtOnce = 4
 
+// add counts. Prometheus panics over a counter that goes back, and the activity that tells of a file is worth more than a count.
 func (m *Metrics) add(name string, n float64, labels ...string) {
-	m.counters[name].WithLabelValues(labels...).Add(n)
+	m.counters[name].WithLabelValues(labels...).Add(max(n, 0))
 }
 
 // Server implements activities.Meter.

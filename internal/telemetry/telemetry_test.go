@@ -125,6 +125,13 @@ func TestMeter(t *testing.T) {
 	assert.Contains(t, scrape(t, m, "temporal_request_latency"), `temporal_request_latency_seconds_bucket{operation="x",le="0.025"} 1`)
 }
 
+// TestNoStepBack: a count that is wrong costs a count, not the activity that tells it.
+func TestNoStepBack(t *testing.T) {
+	m := newMetrics(t)
+	m.Server(activities.ServerResult{Server: "a"}, []activities.Outcome{{State: "refused", Reason: "no_size", Files: 1, Bytes: -1}})
+	assert.Contains(t, scrape(t, m, "talon_bytes_total"), `talon_bytes_total{outcome="refused",reason="no_size",server="a"} 0`)
+}
+
 // TestLabelsAreFew: an eagle that makes up reasons fills neither tiger's memory nor Prometheus.
 func TestLabelsAreFew(t *testing.T) {
 	m := newMetrics(t)
