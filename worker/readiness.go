@@ -4,20 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 
 	"talon/internal/archive"
 )
 
-// errHangs: a disk or the catalog has not answered in time, and the question before this one may still be waiting.
+// errHangs: a disk or the catalog has not answered in time.
 var errHangs = errors.New("does not answer")
 
 // able returns what tells whether this host can do the work: it can stage files, it has room, and its catalog answers. An eagle that cannot get at
 // tiger's directories is able all the same: archives wait for the gateway, and no other eagle would fare better (see talon_store_reachable).
 func (h *host) able() func(context.Context) error {
-	checks := []func(context.Context) error{inTime(h.stage.Try, "the disk"), h.hasRoom}
+	checks := []func(context.Context) error{inTime(h.stage.Try, "the disk"), inTime(h.hasRoom, "the disk")}
 	if h.catalog != nil {
-		checks = append(checks, h.catalog.Check)
+		checks = append(checks, inTime(func() error { return h.catalog.Check(context.Background()) }, "the catalog")) // SQLite hangs with its disk
 	}
 	return func(ctx context.Context) error {
 		for _, check := range checks {
@@ -30,7 +30,7 @@ func (h *host) able() func(context.Context) error {
 }
 
 // hasRoom fails when less is free than has to stay free.
-func (h *host) hasRoom(context.Context) error {
+func (h *host) hasRoom() error {
 	_, free, floor, err := h.space()
 	if err == nil && free < floor {
 		err = fmt.Errorf("disk full: %d bytes are free, %d must stay free (extract.limits.free_space)", free, floor)
@@ -48,21 +48,39 @@ func (h *host) space() (size, free, floor int64, err error) {
 	return size, free, floor, err
 }
 
-// inTime makes a check that may hang, as those of a broken disk do, end with its context. What hangs is not asked again before it has answered.
+// checked is one call of a check.
+type checked struct {
+	done chan struct{} // closed when it has answered
+	err  error
+}
+
+// inTime makes a check that may hang, as those of a broken disk do, end with its context. What hangs is not asked again before it has answered: those
+// who ask meanwhile wait for that answer.
 func inTime(check func() error, what string) func(context.Context) error {
-	var busy atomic.Bool
-	return func(ctx context.Context) error {
-		if !busy.CompareAndSwap(false, true) {
-			return fmt.Errorf("%s %w", what, errHangs)
+	var mu sync.Mutex
+	var running *checked
+	begin := func() *checked {
+		mu.Lock()
+		defer mu.Unlock()
+		if running != nil {
+			return running
 		}
-		answer := make(chan error, 1)
+		begun := &checked{done: make(chan struct{})}
+		running = begun
 		go func() {
-			defer busy.Store(false)
-			answer <- check()
+			begun.err = check()
+			mu.Lock()
+			defer mu.Unlock()
+			running = nil
+			close(begun.done)
 		}()
+		return begun
+	}
+	return func(ctx context.Context) error {
+		asked := begin()
 		select {
-		case err := <-answer:
-			return err
+		case <-asked.done:
+			return asked.err
 		case <-ctx.Done():
 			return fmt.Errorf("%s %w: %w", what, errHangs, ctx.Err())
 		}
