@@ -11,6 +11,7 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
@@ -179,7 +180,7 @@ func (g *gatherer) look(ctx context.Context, execution *commonpb.WorkflowExecuti
 	if attempt < 2 {
 		return answer
 	}
-	failure, err := g.taskFailure(ctx, execution)
+	failure, err := g.taskFailure(ctx, execution, attempt)
 	if err != nil {
 		g.unknown("why the workflow task of "+id+" is tried again", err)
 	}
@@ -189,9 +190,8 @@ func (g *gatherer) look(ctx context.Context, execution *commonpb.WorkflowExecuti
 	return answer
 }
 
-// taskFailure is why the last workflow task failed: history has the first failure of a row, later attempts leave no event. A task that was only
-// lost, with its worker, is no failure.
-func (g *gatherer) taskFailure(ctx context.Context, execution *commonpb.WorkflowExecution) (string, error) {
+// taskFailure is why the workflow task is at that attempt.
+func (g *gatherer) taskFailure(ctx context.Context, execution *commonpb.WorkflowExecution, attempt int32) (string, error) {
 	const lastEvents = 5
 	answer, err := g.temporal.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx, &workflowservice.GetWorkflowExecutionHistoryReverseRequest{
 		Namespace: g.namespace, Execution: execution, MaximumPageSize: lastEvents,
@@ -199,15 +199,29 @@ func (g *gatherer) taskFailure(ctx context.Context, execution *commonpb.Workflow
 	if err != nil {
 		return "", err
 	}
-	for _, event := range answer.GetHistory().GetEvents() {
+	return failureOf(answer.GetHistory().GetEvents(), attempt), nil
+}
+
+// mostLost is how many attempts at a workflow task may be lost, with their workers, before that is no accident.
+const mostLost = 3
+
+// failureOf is why the last workflow task failed, by the last events of a history, the latest first, which has the first failure of a row: later
+// attempts leave no event. A task that was only lost, with its worker, is no failure, unless it is lost again and again or its next attempts fail.
+func failureOf(events []*historypb.HistoryEvent, attempt int32) string {
+	for _, event := range events {
 		switch event.GetEventType() {
 		case enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED:
-			return event.GetWorkflowTaskFailedEventAttributes().GetFailure().GetMessage(), nil
-		case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
-			return "", nil
+			return event.GetWorkflowTaskFailedEventAttributes().GetFailure().GetMessage()
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
+			if attempt > mostLost+1 {
+				return "its worker did not answer in time, or was lost; later attempts leave no reason"
+			}
+			return ""
+		case enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+			return ""
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // serversAtWork looks at the servers' workflows that are at work longest.

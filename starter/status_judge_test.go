@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	historypb "go.temporal.io/api/history/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -226,6 +228,22 @@ func TestBusyWorkers(t *testing.T) {
 	require.Len(t, g.s.Queues[2].Workers, 2)
 	assert.Equal(t, "2@eagle", g.s.Queues[2].Workers[1].Identity)
 	assert.True(t, g.s.Queues[2].Workers[1].Busy)
+}
+
+// TestFailureOf: a workflow whose tasks fail is told from one that has lost a worker.
+func TestFailureOf(t *testing.T) {
+	timedOut := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT}
+	completed := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED}
+	failed := &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, Attributes: &historypb.HistoryEvent_WorkflowTaskFailedEventAttributes{
+		WorkflowTaskFailedEventAttributes: &historypb.WorkflowTaskFailedEventAttributes{Failure: &failurepb.Failure{Message: "panic"}},
+	}}
+	events := func(events ...*historypb.HistoryEvent) []*historypb.HistoryEvent { return events }
+	assert.Equal(t, "panic", failureOf(events(failed, completed), 2))
+	assert.Empty(t, failureOf(events(timedOut, completed), 2), "a worker was lost")
+	assert.Empty(t, failureOf(events(timedOut, failed), mostLost+1))
+	assert.Contains(t, failureOf(events(timedOut, completed), mostLost+2), "in time", "it is lost for ever")
+	assert.Empty(t, failureOf(events(completed, failed), 9))
+	assert.Empty(t, failureOf(nil, 9))
 }
 
 // TestCatalogSilent: a tiger that polls and does not answer leaves open how the servers stand; without one that is told already.
