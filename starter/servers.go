@@ -45,7 +45,7 @@ func (a *app) serversCommand() *cobra.Command {
 		},
 	}
 	command.Flags().Float64Var(&o.lagging, "lagging", allServers, "only servers that were not collected completely for more than so many intervals of the schedule, or never")
-	command.Flags().Lookup("lagging").DefValue = ""
+	command.Flags().Lookup("lagging").DefValue = "0" // no default that help tells
 	registerOutput(command, &o.output)
 	return command
 }

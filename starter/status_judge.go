@@ -118,6 +118,8 @@ func (r *statusReport) judgeQueues(limits thresholds) {
 				advice := role.remedy
 				if len(q.Workers) == 0 {
 					advice = "start one: worker --role " + role.queue
+				} else {
+					advice += "; if they are --versioned, starter deployment tells which of them get work"
 				}
 				r.problem(role.slow, advice, "the oldest %s task of %s's queue has been waiting for %s; about %s",
 					q.Type, q.Queue, span(q.Oldest), count(int(q.Backlog), "task"))
@@ -232,7 +234,8 @@ func (r *statusReport) judgeLast() {
 func (r *statusReport) judgeServers(limits thresholds) {
 	r.Servers.Silent = []silentView{}
 	if !r.Servers.Known {
-		r.note(codeServersUnknown, "starter servers asks again, with more patience", "how the servers stand is unknown: %s", r.Servers.Why)
+		r.note(codeServersUnknown, "starter servers asks again, with more patience; starter deployment tells which of --versioned workers get work",
+			"how the servers stand is unknown: %s", r.Servers.Why)
 	}
 	for _, s := range r.standing {
 		tried := s.Status == wordFailed || s.Status == wordPartly || s.Status == wordComplete && s.Latest != ""
