@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -15,8 +16,11 @@ import (
 // PollerSeen is how old the last poll of a live worker can be: a poll lasts a minute, then the next begins.
 const PollerSeen = 90 * time.Second
 
-// maxLookedAt is how many workflows are looked at for workers, those that are at work longest.
-const maxLookedAt = 50
+// maxLookedAt is how many workflows are looked at for workers, those that are at work longest, and lookedAtOnce how many at a time.
+const (
+	maxLookedAt  = 50
+	lookedAtOnce = 10
+)
 
 // executions is what is asked of Temporal for BusyWorkers.
 type executions interface {
@@ -46,16 +50,30 @@ func BusyWorkers(ctx context.Context, c executions, queue string) ([]BusyWorker,
 		return nil, fmt.Errorf("which of %s are at work: %w", kind, err)
 	}
 	found := answer.GetExecutions() // the latest first
-	for _, info := range slices.Backward(found[max(len(found)-maxLookedAt, 0):]) {
-		described, err := c.DescribeWorkflowExecution(ctx, info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId())
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if busy := BusyWith(queue, described.GetPendingActivities()); err == nil && len(busy) > 0 { // an error: it has ended meanwhile
-			return busy, nil
+	oldest := found[max(len(found)-maxLookedAt, 0):]
+	slices.Reverse(oldest)
+	for some := range slices.Chunk(oldest, lookedAtOnce) {
+		if busy := BusyWith(queue, pendingOf(ctx, c, some)); len(busy) > 0 || ctx.Err() != nil {
+			return busy, ctx.Err()
 		}
 	}
 	return nil, nil
+}
+
+// pendingOf returns the pending activities of workflows, without those that cannot be described: they have ended meanwhile.
+func pendingOf(ctx context.Context, c executions, infos []*workflowpb.WorkflowExecutionInfo) (pending []*workflowpb.PendingActivityInfo) {
+	described := make([]*workflowservice.DescribeWorkflowExecutionResponse, len(infos))
+	var asked sync.WaitGroup
+	for i, info := range infos {
+		asked.Go(func() {
+			described[i], _ = c.DescribeWorkflowExecution(ctx, info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId())
+		})
+	}
+	asked.Wait()
+	for _, d := range described {
+		pending = append(pending, d.GetPendingActivities()...)
+	}
+	return pending
 }
 
 // BusyWith returns the workers that are at work on those of the activities that are a queue's, each once.

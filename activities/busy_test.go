@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,9 +49,10 @@ func TestBusyWith(t *testing.T) {
 
 // fakeExecutions has running workflows, the latest first; the numbered one is being worked on.
 type fakeExecutions struct {
-	number, busy, asked int
-	query               string
-	broken              error
+	number, busy int
+	asked        atomic.Int32
+	query        string
+	broken       error
 }
 
 func (f *fakeExecutions) ListWorkflow(
@@ -65,7 +67,7 @@ func (f *fakeExecutions) ListWorkflow(
 }
 
 func (f *fakeExecutions) DescribeWorkflowExecution(_ context.Context, id, _ string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	f.asked++
+	f.asked.Add(1)
 	if id != fmt.Sprint(f.busy) {
 		return nil, errors.New("it has ended")
 	}
@@ -81,14 +83,14 @@ func TestBusyWorkers(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, busy, 1)
 	assert.Equal(t, "1@eagle", busy[0].Identity)
-	assert.Equal(t, 30, f.asked)
+	assert.EqualValues(t, 30, f.asked.Load())
 	assert.Equal(t, "WorkflowType = 'DecompressWorkflow' AND ExecutionStatus = 'Running'", f.query)
 
 	f = &fakeExecutions{number: 900, busy: 900}
 	busy, err = BusyWorkers(t.Context(), f, TigerQueue)
 	require.NoError(t, err)
 	assert.Empty(t, busy)
-	assert.Equal(t, maxLookedAt, f.asked)
+	assert.EqualValues(t, maxLookedAt, f.asked.Load())
 	assert.Contains(t, f.query, "CollectServerWorkflow")
 
 	_, err = BusyWorkers(t.Context(), &fakeExecutions{broken: errors.New("no visibility")}, EagleQueue)
