@@ -44,6 +44,11 @@ const (
 // VerifyFiles compares a page of what the catalog says to lie in the warehouses with what lies there, and looks for what it does not know. Nothing
 // is changed. What is found goes into the catalog before the checkpoint says so: another attempt goes on there, and counts nothing twice.
 func (t *Tiger) VerifyFiles(ctx context.Context, in VerifyInput) (VerifyPage, error) {
+	if at := in.From; at.Phase == 0 && at.ID == 0 && len(at.Path) == 0 { // the first page
+		if err := t.haveServers(ctx, in.Servers); err != nil {
+			return VerifyPage{}, err
+		}
+	}
 	page := VerifyPage{Next: in.From, SearchAttributes: t.SearchAttributes}
 	last := lastCheckpoint(ctx)
 	if last.Verified != nil {
@@ -55,6 +60,27 @@ func (t *Tiger) VerifyFiles(ctx context.Context, in VerifyInput) (VerifyPage, er
 	defer v.close()
 	err := v.run(ctx)
 	return v.page, Classify(err)
+}
+
+// haveServers refuses names that neither the configuration nor the catalog knows: a slip of the keyboard must not pass for a clean bill.
+func (t *Tiger) haveServers(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	states, err := t.Catalog.ServerStates(ctx, names)
+	if err != nil {
+		return Classify(err)
+	}
+	var unknown []string
+	for _, state := range states {
+		if _, configured := t.Config.Servers[state.Server]; !configured && state.Run == "" && state.Latest == "" {
+			unknown = append(unknown, UnknownServerMessage(t.Config, state.Server))
+		}
+	}
+	if len(unknown) > 0 {
+		return refuse(UnknownServer, strings.Join(unknown, "; "))
+	}
+	return nil
 }
 
 // verifier is one attempt at a page of a verification.

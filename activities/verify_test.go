@@ -150,6 +150,7 @@ func TestVerifyAPart(t *testing.T) {
 	s, _ := spoilt(t)
 	assert.Equal(t, 8, s.verify(VerifyInput{VerifyOptions: VerifyOptions{Area: AreaZip}}).Checked)
 	assert.Equal(t, 3, s.verify(VerifyInput{VerifyOptions: VerifyOptions{Area: AreaUnzip}}).Checked)
+	require.NoError(t, s.tiger.Catalog.SaveServer(t.Context(), catalog.ServerRow{Run: run1, Server: "branch-002"}))
 	other := s.verify(VerifyInput{VerifyOptions: VerifyOptions{Scope: catalog.Scope{Servers: []string{"branch-002"}}}})
 	assert.Zero(t, other)
 	assert.Zero(t, s.verify(VerifyInput{VerifyOptions: VerifyOptions{Scope: catalog.Scope{Since: time.Now().Add(time.Hour)}}}))
@@ -310,4 +311,18 @@ func TestMendWhatCannotBeHadAgain(t *testing.T) {
 	assert.Contains(t, found["zip/"+branch+"/a.csv"].Done, "cannot be had again")
 	assert.Contains(t, found["unzip/"+branch+"/b/b.txt"].Done, "its archive branch-001/b.zip is missing")
 	assert.FileExists(t, s.inUnzip(branch+"/b/b.txt"), "left where it is: damaged is better than nothing")
+}
+
+// TestVerifyUnknownServer: a name that nobody knows must not pass for a clean bill; one that was in the configuration once may be verified.
+func TestVerifyUnknownServer(t *testing.T) {
+	s := newSite(t, "", "")
+	s.idle()
+	in := VerifyInput{Verification: "verify/k"}
+	in.Servers = []string{branch + "x"}
+	_, err := attempt(s, s.tiger.VerifyFiles, in)
+	requireReason(t, err, "unknown_server", true)
+	require.ErrorContains(t, err, "did you mean "+branch)
+	require.NoError(t, s.tiger.Catalog.SaveServer(t.Context(), catalog.ServerRow{Run: run1, Server: "closed last year"}))
+	in.Servers = []string{"closed last year"}
+	assert.Zero(t, do(s, s.tiger.VerifyFiles, in).Counts.Checked)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (o *followOptions) check() error { return checkOutput(o.output) }
 // follow reports a started run: its name at once, or with --wait its progress and result.
 func (a *app) follow(ctx context.Context, c client.Client, run string, called time.Time, o followOptions) error {
 	if o.runFile != "" {
-		if err := os.WriteFile(o.runFile, []byte(run+"\n"), 0o600); err != nil {
+		if err := writeWhole(o.runFile, run+"\n"); err != nil {
 			return fmt.Errorf("the run %s was started, but its name could not be written: %w", run, err)
 		}
 	}
@@ -55,6 +56,25 @@ func (a *app) follow(ctx context.Context, c client.Client, run string, called ti
 	}
 	if err != nil && ctx.Err() != nil && !errors.As(err, new(commandline.ExitCode)) {
 		return fmt.Errorf("interrupted; the run %s goes on: starter result %s shows its result", run, run)
+	}
+	return err
+}
+
+// writeWhole writes a file that nobody sees half written.
+func writeWhole(name, text string) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() { // a pipe or a terminal: nothing can take its place
+		return os.WriteFile(name, []byte(text), 0o600)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temporary.WriteString(text)
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(temporary.Name())
 	}
 	return err
 }

@@ -98,7 +98,7 @@ func forgottenListing(r activities.ForgetResult) listing {
 			{title: "In the zip warehouse", key: "local_path"},
 			{title: "Size", key: "size", right: true},
 			{title: "Modified", key: "mtime"},
-			{title: "", key: "note"},
+			{title: "Note", key: "note"},
 		},
 		document: r,
 	}

@@ -112,7 +112,7 @@ func TestVerify(t *testing.T) {
 	code, stdout, stderr := f.run(t.Context(), "verify", "--server", "b", "--zip-only", "--since", "2026-11-01", "--rate", "1MiB")
 	assert.Equal(t, 2, code, stderr)
 	for _, word := range []string{
-		"b/one.zip", "b/two/x", "it has 3 bytes", "3 files checked", "1 intact + 1 damaged + 1 missing + 0 unreadable", "4 unknown to the catalog", "5 archives waiting",
+		"b/one.zip", "b/two/x", "it has 3 bytes", "3 files checked", "1 intact + 1 damaged + 1 missing + 0 unreadable", "4 unknown to the catalog", "5 waiting for a decompression",
 	} {
 		assert.Contains(t, stdout, word)
 	}

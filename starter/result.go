@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"talon/activities"
 	"talon/internal/commandline"
@@ -108,7 +109,27 @@ func readPage(ctx context.Context, c client.Client, in activities.ReportInput) (
 		details: "Asked by `starter result`.", what: "read the report of " + in.Run, workflow: workflows.ReportWorkflow, input: in,
 	}, &page)
 	if r, ok := errors.AsType[*refusal](err); ok && r.kind == activities.UnknownRun {
+		if err := notBegun(ctx, c, in.Run); err != nil {
+			return page, err
+		}
 		return page, fmt.Errorf("%s; a run is called by its workflow ID, as the Web UI shows it", r.message)
 	}
 	return page, err
+}
+
+// notBegun says what Temporal knows of a run that the catalog does not: it failed before it began, or nobody has taken it up. It is nil if Temporal does
+// not know it either.
+func notBegun(ctx context.Context, c client.Client, run string) error {
+	description, err := c.DescribeWorkflowExecution(ctx, run, "")
+	if err != nil {
+		return nil
+	}
+	if description.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return fmt.Errorf("%s has not begun yet: no tiger worker has taken it up", run)
+	}
+	var application *temporal.ApplicationError
+	if err := c.GetWorkflow(ctx, run, "").Get(ctx, nil); errors.As(err, &application) {
+		return fmt.Errorf("%s %w: %s", run, errBroken, application.Message())
+	}
+	return fmt.Errorf("%s ended before it began: the Web UI shows its history", run)
 }

@@ -38,6 +38,13 @@ func TestResult(t *testing.T) {
 func TestUnknownRun(t *testing.T) {
 	newFake().start(t.Context(), "result", "yesterday", "-o", "json").
 		unusable(t, `there is no run "collect/yesterday" in the catalog`, "as the Web UI shows it")
+
+	f := newFake()
+	f.status = enumspb.WORKFLOW_EXECUTION_STATUS_FAILED
+	f.end("collect/typo", nil, workflowError(temporal.NewNonRetryableApplicationError(`there is no server "brnch"`, activities.UnknownServer, nil)))
+	f.start(t.Context(), "result", "typo").unusable(t, `collect/typo could not run: there is no server "brnch"`)
+	f.status = enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+	f.start(t.Context(), "result", "typo").unusable(t, "collect/typo has not begun yet")
 }
 
 func TestReportUnreadable(t *testing.T) {

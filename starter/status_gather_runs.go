@@ -35,6 +35,7 @@ const (
 func (g *gatherer) schedule(ctx context.Context) {
 	description, err := describeSchedule(ctx, g.temporal.ScheduleClient().GetHandle(ctx, scheduleID))
 	if errors.As(err, new(*serviceerror.NotFound)) {
+		g.wasScheduled(ctx)
 		return
 	}
 	if err != nil {
@@ -44,6 +45,16 @@ func (g *gatherer) schedule(ctx context.Context) {
 	plan := planOf(description)
 	last := g.lastRun(ctx, description.Info.RecentActions)
 	g.learn(func(s *survey) { s.Schedule, s.Last = &plan, last })
+}
+
+// wasScheduled asks whether there was a schedule: Temporal still knows its runs.
+func (g *gatherer) wasScheduled(ctx context.Context) {
+	runs, err := g.temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: "TemporalScheduledById = '" + scheduleID + "'"})
+	if err != nil {
+		g.unknown("whether there was a schedule", err)
+		return
+	}
+	g.learn(func(s *survey) { s.wasScheduled = runs.GetCount() > 0 })
 }
 
 func planOf(d *client.ScheduleDescription) schedulePlan {

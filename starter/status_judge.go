@@ -107,7 +107,7 @@ func (r *statusReport) judgeQueues(limits thresholds) {
 		}
 		missing := slices.IndexFunc(queues, func(q queueView) bool { return len(q.Workers) == 0 })
 		if missing >= 0 {
-			what := fmt.Sprintf("no %s worker has polled for %s: %s", role.queue, span(pollerSeen), role.meanwhile)
+			what := fmt.Sprintf("no %s worker has polled for more than %s: %s", role.queue, span(pollerSeen), role.meanwhile)
 			if tasks, oldest := backlogOf(queues); tasks > 0 {
 				what += fmt.Sprintf("; %s, the oldest for %s", count(tasks, "task")+waits(tasks), span(oldest))
 			}
@@ -150,8 +150,8 @@ func (r *statusReport) judgeSchedule() {
 	switch {
 	case s == nil && r.isUnknown("the schedule"):
 		return
-	case s == nil && r.wasScheduled():
-		r.problem(codeScheduleMissing, "starter schedule create makes it again", "there is no schedule, but there was one: its runs are in the catalog")
+	case s == nil && r.wasScheduled:
+		r.problem(codeScheduleMissing, "starter schedule create makes it again", "there is no schedule, but there was one: Temporal knows its runs")
 		return
 	case s == nil:
 		r.note(codeScheduleMissing, "starter schedule create makes one", "there is no schedule: nothing is collected unless somebody calls starter collect")
@@ -200,11 +200,6 @@ func skipped(n int) string { return count(n, "start") + " skipped" }
 
 func (r *statusReport) isUnknown(what string) bool {
 	return slices.ContainsFunc(r.Unknown, func(u unknownView) bool { return u.What == what })
-}
-
-// wasScheduled tells whether a schedule has started a server's last run.
-func (r *statusReport) wasScheduled() bool {
-	return slices.ContainsFunc(r.standing, func(s serverStanding) bool { return strings.HasPrefix(s.Run, workflows.CollectID(scheduledRun)) })
 }
 
 // judgeLast: partial failure is data, and silent servers tell of it; a run without any result, or without any good server, is a problem.

@@ -77,7 +77,7 @@ func TestJudge(t *testing.T) {
 		words  string // of the first finding
 	}{
 		"well":         {func(*survey) {}, nil, ""},
-		"no tiger":     {func(s *survey) { s.Queues[0].Workers, s.Queues[1].Workers = nil, nil }, []string{"!no_tiger"}, "no tiger worker has polled for 1m30s: nothing is collected"},
+		"no tiger":     {func(s *survey) { s.Queues[0].Workers, s.Queues[1].Workers = nil, nil }, []string{"!no_tiger"}, "no tiger worker has polled for more than 1m30s: nothing is collected"},
 		"half a tiger": {func(s *survey) { s.Queues[1].Workers = nil }, []string{"!no_tiger"}, "no tiger worker"},
 		"no eagle": {func(s *survey) {
 			s.Queues[2].Workers = nil
@@ -92,7 +92,7 @@ func TestJudge(t *testing.T) {
 		"eagle's backlog":     {func(s *survey) { s.Queues[2].Backlog, s.Queues[2].Oldest = 1, time.Hour }, []string{"!eagle_backlog"}, "about 1 task"},
 		"no schedule":         {func(s *survey) { s.Schedule = nil }, []string{"schedule_missing"}, "unless somebody calls"},
 		"no schedule any more": {
-			func(s *survey) { s.Schedule = nil; s.standing[1].Run = "collect/scheduled-2026-11-23T10:00:00Z" },
+			func(s *survey) { s.Schedule, s.wasScheduled = nil, true },
 			[]string{"!schedule_missing"},
 			"there was one",
 		},

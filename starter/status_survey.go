@@ -8,20 +8,21 @@ import (
 
 // survey is everything that status finds out, before anybody judges it. Its JSON names are fixed: other programs read them.
 type survey struct {
-	Now      time.Time      `json:"now"` // by this host's clock
-	Temporal temporalView   `json:"temporal"`
-	Queues   []queueView    `json:"queues"`
-	Schedule *schedulePlan  `json:"schedule,omitempty"` // absent: there is none
-	Last     *runView       `json:"last_scheduled_run,omitempty"`
-	Runs     []runView      `json:"runs"`    // collections that are at work
-	Servers  serversView    `json:"servers"` // what tiger's catalog says
-	AtWork   []workView     `json:"at_work"` // servers' workflows that are at work longest
-	Paused   []string       `json:"paused"`  // servers that an operator has paused
-	Waiting  []waitView     `json:"waiting"` // decompressions that wait, by what for
-	Stuck    []stuckView    `json:"stuck"`   // workflows whose workflow task fails again and again
-	Unknown  []unknownView  `json:"unknown"` // what could not be found out
-	Counts   map[string]int `json:"counts"`  // workflows that are at work, by type; at most maxListed each
-	standing []serverStanding
+	Now          time.Time      `json:"now"` // by this host's clock
+	Temporal     temporalView   `json:"temporal"`
+	Queues       []queueView    `json:"queues"`
+	Schedule     *schedulePlan  `json:"schedule,omitempty"` // absent: there is none
+	Last         *runView       `json:"last_scheduled_run,omitempty"`
+	Runs         []runView      `json:"runs"`    // collections that are at work
+	Servers      serversView    `json:"servers"` // what tiger's catalog says
+	AtWork       []workView     `json:"at_work"` // servers' workflows that are at work longest
+	Paused       []string       `json:"paused"`  // servers that an operator has paused
+	Waiting      []waitView     `json:"waiting"` // decompressions that wait, by what for
+	Stuck        []stuckView    `json:"stuck"`   // workflows whose workflow task fails again and again
+	Unknown      []unknownView  `json:"unknown"` // what could not be found out
+	Counts       map[string]int `json:"counts"`  // workflows that are at work, by type; at most maxListed each
+	wasScheduled bool           // there is no schedule, but Temporal knows runs of one
+	standing     []serverStanding
 }
 
 // newSurvey is a survey that has not begun: its lists are empty, not absent, in JSON.

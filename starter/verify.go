@@ -271,7 +271,7 @@ func (v verification) asides() string {
 	add(v.Counts.Unknown, "unknown to the catalog")
 	add(v.Counts.Unsettled, "of servers that are being worked on: nothing can be said of them yet")
 	add(v.Counts.Aside, "set aside earlier")
-	add(v.Counts.Stuck, "archives waiting for a decompression that is not running")
+	add(v.Counts.Stuck, "waiting for a decompression that is not running (the next run starts it again)")
 	if len(parts) == 0 {
 		return ""
 	}

@@ -138,13 +138,21 @@ func (b *browser) lists(ids ...string) {
 // until evaluates a script until its answer is as wanted, or patience ends. It returns the last answer.
 func (b *browser) until(script string, wanted func(string) bool) (answer string) {
 	b.s.t.Helper()
+	loaded := time.Now()
 	for deadline := time.Now().Add(patience); ; time.Sleep(glance) {
 		answer = do(b, chromedp.Evaluate[string](script))
 		if wanted(answer) || time.Now().After(deadline) {
 			return answer
 		}
+		if time.Since(loaded) > freshness { // pages do not renew themselves, and the list may know of a change later than the workflow
+			do(b, chromedp.Reload())
+			loaded = time.Now()
+		}
 	}
 }
+
+// freshness is how long a page is looked at before it is loaded anew.
+const freshness = 10 * time.Second
 
 // untidy is a script for what is wrong with details that are shown: Markdown that is not drawn, tags that Markdown does not make, and text below
 // the end of its frame. Its answer is a line for each.

@@ -105,6 +105,7 @@ func TestVerifyAndMend(t *testing.T) {
 	s.start()
 	s.collect(complete)
 	s.requireWarehouse()
+	s.refused("there is no server \"bb\"", "verify", "--server", "bb")
 	sound := s.verify(complete)
 	assert.Equal(t, 25, sound.Counts.Intact)
 	assert.Empty(t, sound.Findings)

@@ -187,8 +187,8 @@ func TestStatusWorkersAway(t *testing.T) {
 	run := strings.TrimSpace(s.starter("collect").code(complete).stdout.String())
 
 	answer := s.requireProblem("tiger_backlog", []string{"the oldest workflow task of tiger's queue has been waiting for", "about 1 task", "worker --role tiger"}, "--backlog-age", "1ms")
-	assert.Contains(t, told(answer.Problems, "no_tiger"), "no tiger worker has polled for 1m30s: nothing is collected; 1 task waits, the oldest for")
-	assert.Contains(t, told(answer.Problems, "no_eagle"), "no eagle worker has polled for 1m30s: archives wait, collection goes on")
+	assert.Contains(t, told(answer.Problems, "no_tiger"), "no tiger worker has polled for more than 1m30s: nothing is collected; 1 task waits, the oldest for")
+	assert.Contains(t, told(answer.Problems, "no_eagle"), "no eagle worker has polled for more than 1m30s: archives wait, collection goes on")
 	assert.Contains(t, told(answer.Notes, "servers_unknown"), "no tiger worker is there to ask")
 	assert.Contains(t, told(answer.Notes, "schedule_missing"), "nothing is collected unless somebody calls starter collect")
 	assert.Contains(t, told(answer.Notes, "search_attributes_missing"), "TalonState")
