@@ -30,7 +30,7 @@ func (a *app) forgetCommand() *cobra.Command {
 		Short: "Have files collected again by the next collection",
 		Long: "Forget that files were collected (or left alone, or watched until stable), so that the next collection of their server takes them for new. A\n" +
 			"FILE is a remote path as results show it, or its path in the zip warehouse. Nothing is removed: reports and lineage stay, and a copy that lies\n" +
-			"in the warehouse is never replaced. Exit codes: 0 all forgotten, 1 none, 2 some (3: could not run).",
+			"in the warehouse is never replaced. Collected again into another --buffer it counts as lying there. Exit codes: 0 all forgotten, 1 none, 2 some (3: could not run).",
 		Example: "  starter forget --server branch-001 reports/a.zip && starter collect --server branch-001 --wait\n" +
 			"  starter forget branch-001/reports/a~2.zip -o json",
 		Args: func(command *cobra.Command, args []string) error {

@@ -175,10 +175,9 @@ func (r *remote) requireNoWait(run string) {
 	}
 }
 
-// TestGatewayAway: without a gateway the archives wait, for longer than any request is repeated, and are extracted when it is back. It is
-// killed when the eagle knows it already.
-func TestGatewayAway(t *testing.T) {
-	t.Parallel()
+// withoutGateway is a remote eagle that has found the gateway, which is killed, and an archive on a branch.
+func withoutGateway(t *testing.T) (*remote, *eagleHost) {
+	t.Helper()
 	r := newRemote(t)
 	a := r.addSite("a")
 	a.putZip("p.zip", member("m.txt", text("m", 1000)))
@@ -188,6 +187,14 @@ func TestGatewayAway(t *testing.T) {
 	eagle := r.addEagle("eagle", r.url, "")
 	eagle.start()
 	require.NoError(t, r.gateway.Kill())
+	return r, eagle
+}
+
+// TestGatewayAway: without a gateway the archives wait, for longer than any request is repeated, and are extracted when it is back. It is
+// killed when the eagle knows it already.
+func TestGatewayAway(t *testing.T) {
+	t.Parallel()
+	r, eagle := withoutGateway(t)
 	run := r.collectAndWait("object store is unavailable", "connection refused", "is the endpoint up")
 	r.startGateway()
 	r.requireDone(run, eagle)

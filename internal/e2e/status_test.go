@@ -324,15 +324,7 @@ func TestStatusServers(t *testing.T) {
 // TestStatusGatewayAway: archives that an eagle cannot get are said to wait, with the reason.
 func TestStatusGatewayAway(t *testing.T) {
 	t.Parallel()
-	r := newRemote(t)
-	a := r.addSite("a")
-	a.putZip("p.zip", member("m.txt", text("m", 1000)))
-	r.configure("")
-	r.watch()
-	r.startTigerHost()
-	eagle := r.addEagle("eagle", r.url, "")
-	eagle.start()
-	require.NoError(t, r.gateway.Kill())
+	r, eagle := withoutGateway(t)
 	run := r.collectAndWait("connection refused")
 	answer := r.requireProblem("waiting_for_gateway", []string{
 		"1 decompression waits for the gateway", "connection refused", "starter retry " + run.decompression,
