@@ -178,3 +178,21 @@ func TestCleanRuns(t *testing.T) {
 	assert.Equal(t, 1, s.clean(before)[CleanFindings].Count)
 	assert.Empty(t, s.findings())
 }
+
+// TestCleanAsideKeepsWhatWasCollected: a branch may call a file as if Talon had set it aside, and an archive may hold one.
+func TestCleanAsideKeepsWhatWasCollected(t *testing.T) {
+	s := newSite(t, "", "")
+	s.idle()
+	const name = "report.damaged-20200101-120000"
+	s.put(name, "sound")
+	s.put("a.zip", zipOf(name, "sound as well"))
+	s.extracted(run1)
+	require.NoError(t, os.WriteFile(s.inZip(branch+"/x.csv.damaged-20200101-120000"), []byte("?"), 0o600))
+	spent := s.clean(CleanOptions{AsideBefore: time.Now(), Meant: true})
+	assert.Equal(t, 1, spent[CleanAside].Count)
+	assert.FileExists(t, s.inZip(branch+"/"+name))
+	assert.FileExists(t, s.inUnzip(branch+"/a/"+name))
+	assert.NoFileExists(t, s.inZip(branch+"/x.csv.damaged-20200101-120000"))
+	counts := s.verify(VerifyInput{})
+	assert.Equal(t, []int{3, 3, 0}, []int{counts.Checked, counts.Intact, counts.Aside})
+}

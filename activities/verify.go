@@ -350,16 +350,17 @@ func (v *verifier) stray(ctx context.Context, area, dir, name string, info fs.Fi
 		f.Detail = "what is there cannot be told: " + broken.Error()
 		return f, nil
 	}
-	if _, aside := warehouse.IsAside(name); aside {
-		counts.Aside++
-		return nil, nil
-	}
-	if warehouse.Changed(info).Before(v.in.Since) {
+	_, aside := warehouse.IsAside(name)
+	if !aside && warehouse.Changed(info).Before(v.in.Since) {
 		return nil, nil
 	}
 	known, err := v.Catalog.Owns(ctx, area, dir, name)
 	if err != nil || known {
 		return nil, err
+	}
+	if aside {
+		counts.Aside++
+		return nil, nil
 	}
 	busy, err := v.workedOn(ctx, area, server)
 	if err != nil {
