@@ -188,3 +188,19 @@ func TestMovedFilesKeepTheirPredecessors(t *testing.T) {
 	assert.ElementsMatch(t, []string{"monday", "elsewhere", "tuesday, longer"}, slices.Collect(maps.Values(moved)))
 	assert.Equal(t, "tuesday, longer", moved["a~3.csv"])
 }
+
+// TestForgottenFileIsNotDeleted: an order to fetch a file again takes back what earlier runs could not do to it on the server: it may be the only copy.
+func TestForgottenFileIsNotDeleted(t *testing.T) {
+	s := newSite(t, ", after: delete", "")
+	s.onChange = func(string, string) error { return errors.New("not now") }
+	s.put("a.csv", "a")
+	s.collect(run1)
+	s.onChange = nil
+	do(s, s.tiger.ForgetFiles, ForgetInput{Files: []string{"a.csv"}})
+	row := s.commitInput(run2, nil) // of other files, before this one's turn
+	row.Close = &ServerEnd{}
+	assert.Empty(t, do(s, s.tiger.CommitServer, row).Row.Warnings)
+	assert.FileExists(t, filepath.Join(s.remote, "a.csv"))
+	s.collect("collect/wednesday")
+	assert.NoFileExists(t, filepath.Join(s.remote, "a.csv"), "it was fetched again")
+}

@@ -7,11 +7,11 @@ import (
 )
 
 // A marker may stand for several files ("{stem}.ok"). It stays for as long as one of them is still to be collected: without it that one would
-// wait for ever. Its own action removes it then.
+// wait for ever. Its own action removes it then. Nothing is done to what is to be fetched again: it may be the only copy.
 const remoteActionsQuery = `SELECT id, raw_path, CASE WHEN marker <> x'' AND EXISTS (SELECT 1 FROM entries o
 WHERE o.listing_id = (SELECT listing_id FROM entries WHERE id = files.entry_id) AND o.marker = files.marker AND o.marker <> x''
 AND o.state <> 'collected') THEN x'' ELSE marker END, remote_action, size, mtime, precision FROM files
-WHERE server = ? AND remote_action <> '' AND remote_done = 0 ORDER BY remote_detail <> '', id LIMIT ?`
+WHERE server = ? AND remote_action <> '' AND remote_done = 0 AND forgotten = 0 ORDER BY remote_detail <> '', id LIMIT ?`
 
 // RemoteActions returns at most limit actions that are still to be done on the server, those that failed before last.
 func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) ([]RemoteAction, error) {
@@ -38,8 +38,8 @@ func (c *Catalog) RemoteFailed(ctx context.Context, fileID int64, detail string)
 }
 
 const remoteBacklogQuery = `SELECT count(*), coalesce((SELECT remote_detail FROM files
-WHERE server = ?1 AND remote_action <> '' AND remote_done = 0 AND (remote_detail <> '') = 1 ORDER BY id DESC LIMIT 1), '')
-FROM files WHERE server = ?1 AND remote_action <> '' AND remote_done = 0 AND (remote_detail <> '') = 1`
+WHERE server = ?1 AND remote_action <> '' AND remote_done = 0 AND (remote_detail <> '') = 1 AND forgotten = 0 ORDER BY id DESC LIMIT 1), '')
+FROM files WHERE server = ?1 AND remote_action <> '' AND remote_done = 0 AND (remote_detail <> '') = 1 AND forgotten = 0`
 
 // RemoteBacklog counts the actions on the server that failed and are still to be done. sample is why: the detail of the file that was
 // collected last of them, "" if there are none.
