@@ -41,12 +41,13 @@ func (s Scope) args() (servers string, since int64, err error) {
 const keptFilesQuery = `SELECT id, 0, server, zip_dir, local_path, '', bytes, sha256 FROM files
 WHERE id > ?3 AND removal = 0 AND (?1 IN ('null', '[]') OR server IN (SELECT value FROM json_each(?1))) AND collected_at >= ?2 ORDER BY id LIMIT ?4`
 
-// Of extractions into one directory the last one counts: the others found there what it holds.
+// Of extractions into one directory the last one that has the file counts: the others found it there, or failed to extract it.
 const keptMembersQuery = `SELECT 0, a.id, a.server, a.unzip_dir, a.unzip_path || '/' || m.path, m.path, m.size, m.sha256
 FROM archives a CROSS JOIN members m ON m.archive_id = a.id
 WHERE a.id >= ?3 AND m.path > iif(a.id = ?3, ?4, '') AND a.unzip_root IS NOT NULL AND a.done = 1
 AND (?1 IN ('null', '[]') OR a.server IN (SELECT value FROM json_each(?1))) AND a.ended_at >= ?2
-AND NOT EXISTS (SELECT 1 FROM archives b WHERE b.unzip_root = a.unzip_root AND b.done = 1 AND b.id > a.id) ORDER BY a.id, m.path LIMIT ?5`
+AND NOT EXISTS (SELECT 1 FROM archives b CROSS JOIN members n ON n.archive_id = b.id AND n.path = m.path
+WHERE b.unzip_root = a.unzip_root AND b.done = 1 AND b.id > a.id) ORDER BY a.id, m.path LIMIT ?5`
 
 func scanKept(row scanner) (k Kept, err error) {
 	return k, row.Scan(&k.FileID, &k.ArchiveID, &k.Server, &k.Dir, &k.Path, &k.Member, &k.Size, &k.SHA256)

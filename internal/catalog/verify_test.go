@@ -127,3 +127,33 @@ func TestMend(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "to be extracted again", found[0].Done)
 }
+
+// TestKeptAfterAPartialRefill: what an extraction that fills a directory in does not bring stays a file that is to lie there.
+func TestKeptAfterAPartialRefill(t *testing.T) {
+	c := open(t)
+	a := collectAll(t, c, testRun, "a.zip")[0]
+	extract(t, c, a, "branch-001/a", "x", "y", "z")
+	require.NoError(t, c.Mend(t.Context(), Mending{Finding: foundIn(t, c), Refill: a.ID, Again: "decompress/k/mend/1"}))
+	again, err := c.PendingArchives(t.Context(), "decompress/k/mend/1", 0, 1)
+	require.NoError(t, err)
+	extract(t, c, again[0], "branch-001/a", "y") // the others it could not decode
+	kept, err := c.KeptMembers(t.Context(), Scope{}, 0, "", 10)
+	require.NoError(t, err)
+	var paths []string
+	for _, k := range kept {
+		paths = append(paths, k.Path)
+	}
+	assert.Equal(t, []string{"branch-001/a/x", "branch-001/a/z", "branch-001/a/y"}, paths)
+	n, err := c.CountKept(t.Context(), Scope{}, AreaUnzip)
+	require.NoError(t, err)
+	assert.Equal(t, 3, n)
+}
+
+// foundIn is a finding to be mended.
+func foundIn(t *testing.T, c *Catalog) Finding {
+	t.Helper()
+	require.NoError(t, c.AddFindings(t.Context(), "verify/k", []Finding{{Area: AreaUnzip, Kind: FoundMissing, Dir: testUnzip, Path: "branch-001/a/x"}}))
+	found, err := c.Findings(t.Context(), "verify/k", 0, 1)
+	require.NoError(t, err)
+	return found[0]
+}
