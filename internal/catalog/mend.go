@@ -62,7 +62,7 @@ func refill(ctx context.Context, tx *sql.Tx, m Mending) error {
 	if err != nil {
 		return err
 	}
-	a.Decompression = m.Again
+	a.Decompression, a.Run = m.Again, "" // the run that collected it has its outcome
 	return insertArchive(ctx, tx, a)
 }
 

@@ -149,6 +149,20 @@ func TestKeptAfterAPartialRefill(t *testing.T) {
 	assert.Equal(t, 3, n)
 }
 
+// TestMendingDoesNotChangeTheRun: that an archive waits to be extracted again is no news of the run that collected it years ago.
+func TestMendingDoesNotChangeTheRun(t *testing.T) {
+	c := open(t)
+	require.NoError(t, c.SaveRun(t.Context(), RunRow{ID: testRun, Kind: KindCollect}))
+	a := collectAll(t, c, testRun, "a.zip")[0]
+	extract(t, c, a, "branch-001/a", "x")
+	before, err := c.Report(t.Context(), testRun, "", 1<<20)
+	require.NoError(t, err)
+	require.NoError(t, c.Mend(t.Context(), Mending{Finding: foundIn(t, c), Refill: a.ID, Again: "decompress/k/mend/1"}))
+	after, err := c.Report(t.Context(), testRun, "", 1<<20)
+	require.NoError(t, err)
+	assert.Equal(t, before, after)
+}
+
 // foundIn is a finding to be mended.
 func foundIn(t *testing.T, c *Catalog) Finding {
 	t.Helper()
