@@ -2,16 +2,17 @@ package activities
 
 import (
 	"context"
+	"strings"
 
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 )
 
-// Orphan is a decompression of a collection that ended, or never began, before all of its archives had an outcome: somebody terminated it, or what
+// Orphan is a decompression, of a collection or a verification, that ended, or never began, before all of its archives had an outcome: somebody terminated it, or what
 // should have started it.
 type Orphan struct {
-	ID       string `json:"id"`  // workflow ID
-	Run      string `json:"run"` // the collection that it belongs to
+	ID       string `json:"id"`            // workflow ID
+	Run      string `json:"run,omitempty"` // the collection that it belongs to; "" if it mends what a verification found
 	Server   string `json:"server"`
 	ZipDir   string `json:"zip_dir"`
 	UnzipDir string `json:"unzip_dir"`
@@ -53,11 +54,16 @@ func (t *Tiger) orphans(ctx context.Context) ([]Orphan, error) {
 // orphan looks at one decompression that did not seem to run. One of a directory is its caller's to repeat.
 func (t *Tiger) orphan(ctx context.Context, id string) (orphan Orphan, ok bool, err error) {
 	pending, err := t.Catalog.PendingArchives(ctx, id, 0, maxCounted)
-	if err != nil || len(pending) == 0 || pending[0].Run == "" || pending[0].Server == "" {
+	if err != nil || len(pending) == 0 || pending[0].Server == "" {
 		return orphan, false, err
 	}
 	if awaited, err := t.awaited(ctx, id, pending[0].Run); err != nil || awaited {
 		return orphan, false, err
+	}
+	if key, _, mends := strings.Cut(strings.TrimPrefix(id, "decompress/"), "/mend/"); mends {
+		if verifying, err := t.isRunning(ctx, "verify/"+key); err != nil || verifying { // it starts them when nothing damaged is in their way any more
+			return orphan, false, err
+		}
 	}
 	first := pending[0]
 	return Orphan{

@@ -264,6 +264,12 @@ func TestMendFindings(t *testing.T) {
 	page := do(s, s.tiger.MendFindings, in)
 	assert.Equal(t, []string{branch}, page.Servers)
 	require.Equal(t, []MendExtraction{{ZipDir: s.tiger.Warehouse.ZipDir(), UnzipDir: s.tiger.Warehouse.UnzipDir(), ID: "decompress/k/mend/1"}}, page.Extractions)
+	s.idle("verify/k")
+	assert.Empty(t, do(s, s.tiger.PlanRun, PlanInput{Run: run2}).Orphans, "the verification starts it when nothing is in its way any more")
+	s.idle()
+	orphans := do(s, s.tiger.PlanRun, PlanInput{Run: run2}).Orphans
+	require.Len(t, orphans, 1, "nobody has started it, and nobody will")
+	assert.Equal(t, []string{"decompress/k/mend/1", "", branch}, []string{orphans[0].ID, orphans[0].Run, orphans[0].Server})
 	page.Servers, page.Extractions, page.Deadline = nil, nil, 0
 	assert.Equal(t, MendPage{Aside: 6, Forgotten: 5, Again: 3}, page)
 	again := do(s, s.tiger.MendFindings, in)

@@ -52,7 +52,11 @@ func (d *decompression) addTroubles(text *details) {
 
 // decompressionDetails says what a decompression is there for.
 func decompressionDetails(in DecompressInput) string {
-	return Details(fmt.Sprintf("Has %s that `%s` collected from **%s** extracted by an eagle, and publishes their contents below `%s`. Collection does "+
+	run := "an earlier run"
+	if in.Run != "" {
+		run = "`" + in.Run + "`"
+	}
+	return Details(fmt.Sprintf("Has %s that %s collected from **%s** extracted by an eagle, and publishes their contents below `%s`. Collection does "+
 		"not wait for it: while no eagle is there, or cannot get at tiger's directories, it waits, at most %s.\n\nOrders: `starter cancel`, `starter retry` with "+
-		"this workflow's ID.", count(in.Archives, "archive"), in.Run, Quote(in.Server), in.UnzipDir, TimeText(in.Deadline)))
+		"this workflow's ID.", count(in.Archives, "archive"), run, Quote(in.Server), in.UnzipDir, TimeText(in.Deadline)))
 }
