@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -213,6 +214,9 @@ func (c *collectRun) has(server string) bool {
 }
 
 func (c *collectRun) add(row activities.ServerResult) {
+	if c.has(row.Server) { // a copy: the run may be closing with the list as it is
+		c.unwritten = slices.DeleteFunc(slices.Clone(c.unwritten), func(old activities.ServerResult) bool { return old.Server == row.Server })
+	}
 	c.final[row.Server] = len(c.rows)
 	c.rows = append(c.rows, row)
 }
@@ -248,7 +252,11 @@ func (c *collectRun) reportUnfinished(ctx workflow.Context) {
 		if c.has(server.Name) && !c.running[server.Name] {
 			continue
 		}
-		row := activities.ServerResult{Server: server.Name, Result: activities.Failed, Start: c.start, End: workflow.Now(ctx)}
+		row := activities.ServerResult{Server: server.Name, Start: c.start}
+		if c.has(server.Name) { // it is being collected once more: what it had counts
+			row = c.rows[c.final[server.Name]]
+		}
+		row.Result, row.End = activities.Failed, workflow.Now(ctx)
 		switch {
 		case c.running[server.Name]:
 			row.Result = activities.Partial

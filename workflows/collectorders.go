@@ -128,6 +128,9 @@ func (c *collectRun) retry(ctx workflow.Context, o Order) string {
 }
 
 func (c *collectRun) checkCancel(Order) error {
+	if c.in.Shard != nil { // a part that ends early is none of its run's outcomes
+		return refuse("this is a part of %s: cancel that", c.run)
+	}
 	if c.cancelled != nil {
 		return refuse("%s is being cancelled already, %s", c.run, *c.cancelled)
 	}

@@ -402,3 +402,63 @@ func TestGatewayTriedByOrder(t *testing.T) {
 	assert.Less(t, result.End.Sub(result.Start), time.Hour+time.Minute)
 	assert.Equal(t, 3, result.Succeeded)
 }
+
+// TestPauseInTheLastFiles: a server stays paused, and so with this workflow, though nothing is left to be fetched: later runs must find it busy. What
+// has arrived is published meanwhile.
+func TestPauseInTheLastFiles(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, numbered(1, large)...)
+	w.fetching()
+	paused := w.command(30*time.Second, ServerID("a"), PauseUpdate, "a")
+	resumed := w.command(time.Hour, ServerID("a"), ResumeUpdate, "a")
+	w.execute(ServerID("a"), CollectServerWorkflow, w.serverInput("a"))
+	assert.Contains(t, *paused, "a is paused")
+	assert.Contains(t, *resumed, "a goes on")
+	row := resultOf[activities.ServerResult](w)
+	assert.Equal(t, []int{activities.Success, 1}, []int{row.Result, row.Books.Collected})
+	commits := inputs[activities.CommitInput](w)
+	require.Len(t, commits, 2)
+	assert.Equal(t, []any{1, true}, []any{len(commits[0].Files), commits[0].Close == nil})
+	assert.Equal(t, []any{0, true}, []any{len(commits[1].Files), commits[1].Close != nil})
+	assert.Len(t, inputs[activities.ListInput](w), 1)
+}
+
+// TestCancelOfAPart: it would end the whole run, and fail it. Who means that says so.
+func TestCancelOfAPart(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, sized(large, "1.csv")...)
+	w.add("b", 1, sized(large, "1.csv")...)
+	w.plan.Shards = []activities.Shard{{Until: "b"}, {From: "b"}}
+	w.fetching()
+	refused := w.command(30*time.Second, CollectID("k")+"/1", CancelUpdate, "")
+	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
+	assert.Equal(t, OrderRefused, *refused)
+	require.NoError(t, w.env.GetWorkflowError())
+	assert.Equal(t, 2, resultOf[CollectResult](w).Good)
+}
+
+// TestDeadlineOfARetry: until a server has a new outcome the files of the old one count.
+func TestDeadlineOfARetry(t *testing.T) {
+	w := newWorld(t)
+	w.add("a", 1, sized(large, "1.zip", "2.csv")...)
+	w.add("b", 1, sized(large, "1.csv")...)
+	tries := 0
+	on(w, func(_ activity.Info, in activities.DownloadInput) error {
+		if in.Server == "a" && in.Name == "2.csv" {
+			if tries++; tries == 1 {
+				return slowly(time.Minute, final(activities.PermissionDenied))
+			}
+		}
+		if in.Server == "b" || tries > 0 {
+			return slowly(time.Hour, nil)
+		}
+		return slowly(time.Minute, nil)
+	})
+	retried := w.command(7*time.Minute, CollectID("k"), RetryUpdate, "a")
+	w.execute(CollectID("k"), CollectWorkflow, CollectInput{})
+	assert.Contains(t, *retried, "a is collected once more")
+	result := resultOf[CollectResult](w)
+	assert.Equal(t, map[string]string{"a": "2 running", "b": "2 running"}, briefs(result))
+	assert.Equal(t, 1, result.Books.Collected)
+	assert.Equal(t, []Decompressions{{Server: "a", Count: 1, Archives: 1}}, result.Decompressions)
+}

@@ -72,12 +72,15 @@ func (s *serverRun) run(ctx workflow.Context) (activities.ServerResult, error) {
 			s.state = StateDone
 			s.showResult(ctx, *row)
 			return *row, nil
-		case len(s.rest) == 0 || s.gone != nil:
+		case s.isOver() && (s.Again || s.page.More && s.gone == nil):
 			return activities.ServerResult{}, s.nextPage(ctx)
 		}
 		s.awaitResume(ctx)
 	}
 }
+
+// isOver: nothing of the page is left to be fetched.
+func (s *serverRun) isOver() bool { return len(s.rest) == 0 || s.gone != nil }
 
 func (s *serverRun) list(ctx workflow.Context) error {
 	if err := s.listPage(ctx, "list "+s.Server); err != nil {
@@ -182,8 +185,8 @@ func (s *serverRun) commit(ctx workflow.Context, outcomes []activities.FileOutco
 			Decompression: DecompressID(s.Run, s.Server, s.Decompressions+1),
 			Files:         outcomes, Close: s.end(ctx), Try: s.Try,
 		}
-		if len(outcomes) == 0 && in.Close == nil && len(s.rest) > 0 {
-			return nil, nil // paused before anything has arrived
+		if len(outcomes) == 0 && in.Close == nil && (len(s.rest) > 0 || s.Paused != nil) {
+			return nil, nil // paused, and nothing has arrived
 		}
 		s.closing = in.Close != nil
 		var result activities.CommitResult
@@ -223,8 +226,11 @@ func (s *serverRun) withDecompressions(row *activities.ServerResult) *activities
 	return row
 }
 
-// end returns what closes the books, nil while there are pages to come.
+// end returns what closes the books, nil while there are pages to come, or the server is paused: it must not be free for another run then.
 func (s *serverRun) end(ctx workflow.Context) *activities.ServerEnd {
+	if s.Paused != nil && ctx.Err() == nil {
+		return nil
+	}
 	err := s.gone
 	if err == nil {
 		err = ctx.Err()
