@@ -31,9 +31,10 @@ type OldVersion struct {
 	Collected time.Time
 }
 
-// The newest version stays, and what counts as newer must be there. What is being collected again stays, and an archive that waits to be extracted.
+// The newest version stays, and what counts as newer must be there, and not have been collected before: a server may have gone back to this one. What is being collected again stays, and an archive that waits to be extracted.
 const oldVersion = `f.removal = 0 AND f.forgotten = 0 AND f.collected_at < ?1
-AND EXISTS (SELECT 1 FROM files v WHERE v.server = f.server AND v.raw_path = f.raw_path AND v.version > f.version AND v.removal = 0 AND v.forgotten = 0)
+AND EXISTS (SELECT 1 FROM files v WHERE v.server = f.server AND v.raw_path = f.raw_path AND v.version > f.version AND v.removal = 0 AND v.forgotten = 0
+AND v.collected_at >= f.collected_at)
 AND NOT EXISTS (SELECT 1 FROM archives a WHERE a.done = 0 AND a.file_id = f.id)
 AND NOT EXISTS (SELECT 1 FROM archives a WHERE a.done = 0 AND a.zip_file = f.zip_file)`
 

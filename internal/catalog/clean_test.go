@@ -56,6 +56,39 @@ func TestOldVersions(t *testing.T) {
 	assert.Empty(t, oldOnes(t, c))
 }
 
+// TestVersionThatCameBackIsNotOld: a server may go back to what it had before. What was collected last is no old version, whatever its number.
+func TestVersionThatCameBackIsNotOld(t *testing.T) {
+	c := open(t)
+	ids := versions(t, c)
+	forget(t, c, ForgetRequest{Name: "branch-001/a~1.csv"})
+	back := func(run string) {
+		require.Equal(t, 1, planIn(t, c, run, []Listed{line("a.csv")}).Pending)
+		s := collected(pendingIn(t, c, run)[0], "branch-001/a~1.csv")
+		s.SHA256 = "sha0"
+		_, err := c.Settle(t.Context(), page(run, s))
+		require.NoError(t, err)
+	}
+	back("collect/back")
+	assert.Equal(t, ids[1:2], oldOnes(t, c))
+}
+
+// TestRemovedVersionThatCameBack: what is not there is not unchanged: it is collected, and from then on it is not old.
+func TestRemovedVersionThatCameBack(t *testing.T) {
+	c := open(t)
+	ids := versions(t, c)
+	require.NoError(t, c.BeginRemoval(t.Context(), time.Now().Add(time.Hour), ids))
+	require.NoError(t, c.EndRemoval(t.Context(), ids))
+	require.Equal(t, 1, planIn(t, c, "collect/back", []Listed{line("a.csv")}).Pending)
+	s := collected(pendingIn(t, c, "collect/back")[0], "branch-001/a~1.csv")
+	s.SHA256 = "sha0"
+	twice(t, c, func() {
+		_, err := c.Settle(t.Context(), page("collect/back", s))
+		require.NoError(t, err)
+	})
+	assert.Empty(t, oldOnes(t, c))
+	assert.Equal(t, 1, planIn(t, c, "collect/next", []Listed{line("a.csv")}).Unchanged)
+}
+
 // TestRemoval: begun, then ended; meanwhile nothing counts as missing or unknown, and afterwards the version is known but not there.
 func TestRemoval(t *testing.T) {
 	c := open(t)

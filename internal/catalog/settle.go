@@ -68,14 +68,16 @@ type settlement struct {
 	closeEntry *sql.Stmt
 }
 
+// What was forgotten, or removed as an old version, and is collected again becomes a file of the run that did.
 const insertFileQuery = `INSERT INTO files (server, raw_path, size, mtime, precision, sha256, path, version, bytes, zip_dir, local_path,
 entry_id, run, collected_at, remote_action, remote_done, remote_detail, marker)
 VALUES (?1, ?2, ?3, ?4, ?15, ?5, ?6, (SELECT 1 + count(*) FROM files WHERE server = ?1 AND raw_path = ?2),
 ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', ?14)
 ON CONFLICT (server, raw_path, size, mtime, sha256) DO UPDATE SET zip_dir = excluded.zip_dir, local_path = excluded.local_path,
-marker = excluded.marker, removal = 0, forgotten = 0, entry_id = iif(forgotten, excluded.entry_id, entry_id), run = iif(forgotten, excluded.run, run),
-collected_at = iif(forgotten, excluded.collected_at, collected_at), remote_action = iif(forgotten, excluded.remote_action, remote_action),
-remote_done = iif(forgotten, 0, remote_done), remote_detail = iif(forgotten, '', remote_detail) RETURNING id`
+marker = excluded.marker, removal = 0, forgotten = 0, entry_id = iif(forgotten OR removal = 2, excluded.entry_id, entry_id),
+run = iif(forgotten OR removal = 2, excluded.run, run), collected_at = iif(forgotten OR removal = 2, excluded.collected_at, collected_at),
+remote_action = iif(forgotten OR removal = 2, excluded.remote_action, remote_action),
+remote_done = iif(forgotten OR removal = 2, 0, remote_done), remote_detail = iif(forgotten OR removal = 2, '', remote_detail) RETURNING id`
 
 // renewFileQuery lets a forgotten version be found under the time that the server tells now.
 const renewFileQuery = `UPDATE files SET mtime = ?4, precision = ?6 WHERE forgotten = 1 AND id = ` + ownRow

@@ -83,7 +83,7 @@ var siftQuery = `WITH line (number, raw_path, size, mtime, precision, alias) AS 
 SELECT line.number, CASE
 WHEN EXISTS (SELECT 1 FROM entries v WHERE v.listing_id = (SELECT id FROM listings WHERE run = ?1 AND server = ?2)
 AND ` + sameVersion + ` AND v.state = 'collected') THEN 1
-WHEN EXISTS (SELECT 1 FROM files v WHERE v.server = ?2 AND (v.forgotten = 0 OR v.removal = 1) AND ` + sameVersion + `) THEN 2
+WHEN EXISTS (SELECT 1 FROM files v WHERE v.server = ?2 AND (v.removal = 1 OR v.removal = 0 AND v.forgotten = 0) AND ` + sameVersion + `) THEN 2
 ELSE coalesce((SELECT iif(v.run = ?1, 3, 2) FROM adopted v WHERE v.server = ?2 AND ` + sameVersion + ` LIMIT 1), 0) END
 FROM line WHERE line.raw_path IS NOT NULL`
 
