@@ -135,7 +135,9 @@ func (s *serverRun) download(ctx workflow.Context) []activities.FileOutcome {
 				file := s.rest[0]
 				s.rest = s.rest[1:]
 				s.underway = append(s.underway, fileSummary(file.Name, file.Size))
-				s.show(ctx)
+				if file.Size > s.Settings.SmallFile { // a small one has arrived before anybody looks
+					s.show(ctx)
+				}
 				outcome, ok := s.fetch(ctx, file)
 				s.arrived(file)
 				if ok {
