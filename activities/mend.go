@@ -93,6 +93,8 @@ func (m *mender) mendCollected(ctx context.Context, f Finding) error {
 	switch {
 	case !configured:
 		return m.hopeless(ctx, f, "not mended: "+file.Server+" is not in the configuration any more")
+	case file.Superseded:
+		return m.hopeless(ctx, f, "not mended: its server has had a newer version since; starter forget if it has this one again")
 	case file.Gone != "":
 		m.page.Hopeless++
 		f.Done = "cannot be had again: it was collected and then taken from the server (after: " + file.Gone + "); if it is put back, it is collected"

@@ -332,3 +332,23 @@ func TestVerifyUnknownServer(t *testing.T) {
 	in.Servers = []string{"closed last year"}
 	assert.Zero(t, do(s, s.tiger.VerifyFiles, in).Counts.Checked)
 }
+
+// TestMendAnOldVersion: the server has another one in its place, so that nothing can be fetched. The copy stays what it is until it is cleaned.
+func TestMendAnOldVersion(t *testing.T) {
+	s := newSite(t, "", "")
+	s.idle()
+	s.put("a.zip", zipOf("a.txt", "one"))
+	s.extracted(run1)
+	s.putAt("a.zip", zipOf("a.txt", "two, and longer"), written.Add(time.Hour))
+	s.extracted(run2)
+	flipByte(t, s.inZip(branch+"/a.zip"))
+	flipByte(t, s.inUnzip(branch+"/a/a.txt"))
+	s.verify(VerifyInput{})
+	page := do(s, s.tiger.MendFindings, MendInput{Verification: verification, Decompression: "decompress/k/mend", Now: time.Now()})
+	page.Deadline = 0
+	assert.Equal(t, MendPage{Hopeless: 2, Aside: 1}, page)
+	assert.Contains(t, s.findings()["zip/"+branch+"/a.zip"].Done, "newer version")
+	assert.FileExists(t, s.inUnzip(branch+"/a/a.txt"), "left where it is: damaged is better than nothing")
+	assert.Equal(t, 1, s.clean(CleanOptions{VersionsBefore: time.Now().Add(time.Hour), Meant: true})[CleanVersions].Count)
+	assert.Equal(t, 1, s.verify(VerifyInput{}).Damaged, "of the extracted file alone")
+}

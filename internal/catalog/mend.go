@@ -12,12 +12,15 @@ import (
 type Original struct {
 	Kept
 	Gone string // what was done with it there ("delete", "move", "rename"): it is not to be had again
+	// Superseded: the server was listed with another version since.
+	Superseded bool
 }
 
 // Original returns a collected file, or ErrNoRow.
 func (c *Catalog) Original(ctx context.Context, fileID int64) (o Original, err error) {
-	err = c.reader.QueryRowContext(ctx, `SELECT id, server, zip_dir, local_path, bytes, sha256, iif(remote_done, remote_action, '') FROM files WHERE id = ?`,
-		fileID).Scan(&o.FileID, &o.Server, &o.Dir, &o.Path, &o.Size, &o.SHA256, &o.Gone)
+	err = c.reader.QueryRowContext(ctx, `SELECT id, server, zip_dir, local_path, bytes, sha256, iif(remote_done, remote_action, ''),
+		EXISTS (SELECT 1 FROM files v WHERE v.server = f.server AND v.raw_path = f.raw_path AND v.version > f.version AND v.collected_at >= f.collected_at)
+		FROM files f WHERE id = ?`, fileID).Scan(&o.FileID, &o.Server, &o.Dir, &o.Path, &o.Size, &o.SHA256, &o.Gone, &o.Superseded)
 	if err != nil {
 		return o, missing(err, "file %d", fileID)
 	}
