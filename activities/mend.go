@@ -59,7 +59,7 @@ func (m *mender) mend(ctx context.Context, f Finding) error {
 	switch f.Kind {
 	case catalog.FoundDamaged, catalog.FoundMissing:
 	case catalog.FoundUnreadable:
-		return m.hopeless(ctx, f, "not mended: see to it that tiger can read it")
+		return m.hopeless(ctx, f, notReadable)
 	default:
 		return nil
 	}
@@ -68,6 +68,8 @@ func (m *mender) mend(ctx context.Context, f Finding) error {
 	}
 	return m.mendExtracted(ctx, f)
 }
+
+const notReadable = "not mended: see to it that tiger can read it"
 
 // hopeless notes why nothing can be done about a finding.
 func (m *mender) hopeless(ctx context.Context, f Finding, why string) error {
@@ -85,8 +87,8 @@ func (m *mender) mendCollected(ctx context.Context, f Finding) error {
 	if err != nil {
 		return err
 	}
-	intact, err := m.setAside(ctx, &f, warehouse.Identity{Size: file.Size, SHA256: file.SHA256})
-	if err != nil || intact {
+	noted, err := m.setAside(ctx, &f, warehouse.Identity{Size: file.Size, SHA256: file.SHA256})
+	if err != nil || noted {
 		return err
 	}
 	_, configured := m.Config.Servers[file.Server]
@@ -134,8 +136,8 @@ func (m *mender) mendExtracted(ctx context.Context, f Finding) error {
 	if err != nil {
 		return err
 	}
-	intact, err := m.setAside(ctx, &f, warehouse.Identity{Size: want.Size, SHA256: want.SHA256})
-	if err != nil || intact {
+	noted, err := m.setAside(ctx, &f, warehouse.Identity{Size: want.Size, SHA256: want.SHA256})
+	if err != nil || noted {
 		return err
 	}
 	m.page.Again++
@@ -147,14 +149,14 @@ func (m *mender) mendExtracted(ctx context.Context, f Finding) error {
 	return m.Catalog.Mend(ctx, mending)
 }
 
-// setAside gives what is damaged another name. What turns out to be intact by now is only noted.
-func (m *mender) setAside(ctx context.Context, f *Finding, want warehouse.Identity) (intact bool, err error) {
+// setAside gives what is damaged another name. What turns out to be intact by now, or cannot be read, is only noted.
+func (m *mender) setAside(ctx context.Context, f *Finding, want warehouse.Identity) (noted bool, err error) {
 	root, err := os.OpenRoot(f.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return true, m.hopeless(ctx, *f, notReadable)
 	}
 	defer func() { _ = root.Close() }()
 	condition, _, err := warehouse.Inspect(ctx, root, f.Path, want, m.read)
@@ -167,6 +169,8 @@ func (m *mender) setAside(ctx context.Context, f *Finding, want warehouse.Identi
 			m.page.Aside++
 		}
 		return false, nil
+	case condition == warehouse.Unreadable:
+		return true, m.hopeless(ctx, *f, notReadable)
 	case condition != warehouse.Damaged:
 		f.Done = "is " + string(condition) + " by now"
 		return true, m.Catalog.Mend(ctx, catalog.Mending{Finding: *f})
@@ -195,12 +199,16 @@ func (m *mender) unusable(ctx context.Context, a catalog.Archive) (why, err erro
 		return why, nil
 	}
 	condition, detail := warehouse.Missing, ""
-	if root, openErr := os.OpenRoot(a.ZipDir); openErr == nil {
+	root, openErr := os.OpenRoot(a.ZipDir)
+	switch {
+	case openErr == nil:
 		defer func() { _ = root.Close() }()
 		condition, detail, err = warehouse.Inspect(ctx, root, a.Path, warehouse.Identity{Size: a.Size, SHA256: a.SHA256}, m.read)
 		if err != nil {
 			return nil, err
 		}
+	case !errors.Is(openErr, fs.ErrNotExist):
+		condition, detail = warehouse.Unreadable, openErr.Error()
 	}
 	if condition != warehouse.Intact {
 		why = fmt.Errorf("its archive %s is %s %s", a.Path, condition, detail)

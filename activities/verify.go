@@ -56,7 +56,7 @@ func (t *Tiger) VerifyFiles(ctx context.Context, in VerifyInput) (VerifyPage, er
 	}
 	beat := startProgress(ctx, last)
 	defer beat.stop()
-	v := &verifier{Tiger: t, in: in, page: page, beat: beat, pace: newPace(in.Rate), roots: map[string]*os.Root{}}
+	v := &verifier{Tiger: t, in: in, page: page, beat: beat, pace: newPace(in.Rate), roots: map[string]*os.Root{}, barred: map[string]error{}}
 	defer v.close()
 	err := v.run(ctx)
 	return v.page, Classify(err)
@@ -92,7 +92,8 @@ type verifier struct {
 	pace   *pace
 	seen   int // files that this attempt has looked at
 	roots  map[string]*os.Root
-	worked map[string]bool // servers that a workflow is, or was lately, at work on
+	barred map[string]error // directories that are there, as far as is known, and cannot be opened
+	worked map[string]bool  // servers that a workflow is, or was lately, at work on
 }
 
 func (v *verifier) close() {
@@ -263,6 +264,9 @@ func (v *verifier) check(ctx context.Context, file catalog.Kept) (*Finding, erro
 		f.Area = AreaUnzip
 	}
 	condition, detail := warehouse.Missing, ""
+	if barred := v.barred[file.Dir]; barred != nil {
+		condition, detail = warehouse.Unreadable, barred.Error()
+	}
 	if root := v.roots[file.Dir]; root != nil {
 		var err error
 		condition, detail, err = warehouse.Inspect(ctx, root, file.Path, warehouse.Identity{Size: file.Size, SHA256: file.SHA256}, v.take)
@@ -291,7 +295,10 @@ func (v *verifier) take(ctx context.Context, bytes int) error {
 func (v *verifier) root(dir string) *os.Root {
 	root, ok := v.roots[dir]
 	if !ok {
-		root, _ = os.OpenRoot(dir)
+		var err error
+		if root, err = os.OpenRoot(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			v.barred[dir] = err
+		}
 		v.roots[dir] = root
 	}
 	return root

@@ -352,3 +352,32 @@ func TestMendAnOldVersion(t *testing.T) {
 	assert.Equal(t, 1, s.clean(CleanOptions{VersionsBefore: time.Now().Add(time.Hour), Meant: true})[CleanVersions].Count)
 	assert.Equal(t, 1, s.verify(VerifyInput{}).Damaged, "of the extracted file alone")
 }
+
+// TestDirectoryThatCannotBeOpened: who knows what lies in it. Nothing is fetched again for that.
+func TestDirectoryThatCannotBeOpened(t *testing.T) {
+	s := newSite(t, "", "")
+	s.idle()
+	s.put("a.csv", "a")
+	s.put("b.zip", zipOf("b.txt", "b"))
+	s.extracted(run1)
+	bar := func() {
+		for _, dir := range []string{s.tiger.Warehouse.ZipDir(), s.tiger.Warehouse.UnzipDir()} {
+			require.NoError(t, os.Rename(dir, dir+".away"))
+			require.NoError(t, os.WriteFile(dir, nil, 0o600))
+		}
+	}
+	mend := func(id string) MendPage {
+		return do(s, s.tiger.MendFindings, MendInput{Verification: id, Decompression: "decompress/k/mend", Now: time.Now()})
+	}
+	require.NoError(t, os.Remove(s.inZip(branch+"/a.csv")))
+	before := s.verify(VerifyInput{})
+	assert.Equal(t, []int{3, 1}, []int{before.Checked, before.Missing})
+	bar()
+	page := mend(verification)
+	assert.Equal(t, []int{0, 1}, []int{page.Forgotten, page.Hopeless}, "it was open when it was verified")
+
+	later := do(s, s.tiger.VerifyFiles, VerifyInput{Verification: "verify/later"})
+	assert.Equal(t, []int{3, 0, 3}, []int{later.Counts.Checked, later.Counts.Missing, later.Counts.Unreadable})
+	page = mend("verify/later")
+	assert.Equal(t, []int{0, 3}, []int{page.Forgotten, page.Hopeless})
+}
