@@ -191,7 +191,7 @@ func (v *verifier) checkBatch(ctx context.Context) (more bool, err error) {
 	if err != nil || len(kept) == 0 {
 		return false, err
 	}
-	found, err := v.checkAll(ctx, kept)
+	found, counts, err := v.checkAll(ctx, kept)
 	if err == nil {
 		err = v.Catalog.AddFindings(ctx, v.in.Verification, found)
 	}
@@ -199,23 +199,6 @@ func (v *verifier) checkBatch(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	v.seen += len(kept)
-	counts := VerifyCounts{Checked: len(kept), Intact: len(kept) - len(found)}
-	for _, f := range found {
-		switch f.Kind {
-		case catalog.FoundDamaged:
-			counts.Damaged++
-		case catalog.FoundMissing:
-			counts.Missing++
-		default:
-			counts.Unreadable++
-		}
-	}
-	for _, file := range kept {
-		counts.Bytes += file.Size
-	}
-	for _, f := range found {
-		counts.Bytes -= kept[f.ID].Size
-	}
 	v.page.Counts.Add(counts)
 	last := kept[len(kept)-1]
 	v.page.Next.ID, v.page.Next.Path = last.FileID, nil
@@ -226,10 +209,16 @@ func (v *verifier) checkBatch(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// checkAll compares files with what they are to hold, several at a time. The IDs of the findings are places in the list.
-func (v *verifier) checkAll(ctx context.Context, kept []catalog.Kept) ([]Finding, error) {
-	found := make([]*Finding, len(kept))
-	errs := make([]error, len(kept))
+// verdict is what the check of a file came to. Neither intact nor found: it was removed or put elsewhere since the catalog was asked.
+type verdict struct {
+	intact bool
+	found  *Finding
+	err    error
+}
+
+// checkAll compares files with what they are to hold, several at a time.
+func (v *verifier) checkAll(ctx context.Context, kept []catalog.Kept) (found []Finding, counts VerifyCounts, err error) {
+	verdicts := make([]verdict, len(kept))
 	for _, file := range kept { // before they are used at once
 		v.root(file.Dir)
 	}
@@ -238,7 +227,7 @@ func (v *verifier) checkAll(ctx context.Context, kept []catalog.Kept) ([]Finding
 	for range verifyAtOnce {
 		readers.Go(func() {
 			for i := range next {
-				found[i], errs[i] = v.check(ctx, kept[i])
+				verdicts[i] = v.check(ctx, kept[i])
 			}
 		})
 	}
@@ -247,18 +236,33 @@ func (v *verifier) checkAll(ctx context.Context, kept []catalog.Kept) ([]Finding
 	}
 	close(next)
 	readers.Wait()
-	var all []Finding
-	for i, f := range found {
-		if f != nil {
-			f.ID = int64(i)
-			all = append(all, *f)
+	for i, verdict := range verdicts {
+		err = errors.Join(err, verdict.err)
+		switch {
+		case verdict.intact:
+			counts.Add(VerifyCounts{Checked: 1, Intact: 1, Bytes: kept[i].Size})
+		case verdict.found != nil:
+			counts.Add(countOf(verdict.found.Kind))
+			found = append(found, *verdict.found)
 		}
 	}
-	return all, errors.Join(errs...)
+	return found, counts, err
 }
 
-// check compares one file. nil: it is intact, or it was removed or put elsewhere since the catalog was asked.
-func (v *verifier) check(ctx context.Context, file catalog.Kept) (*Finding, error) {
+// countOf counts a file that was checked and found not to be intact.
+func countOf(kind string) VerifyCounts {
+	switch kind {
+	case catalog.FoundDamaged:
+		return VerifyCounts{Checked: 1, Damaged: 1}
+	case catalog.FoundMissing:
+		return VerifyCounts{Checked: 1, Missing: 1}
+	default:
+		return VerifyCounts{Checked: 1, Unreadable: 1}
+	}
+}
+
+// check compares one file.
+func (v *verifier) check(ctx context.Context, file catalog.Kept) verdict {
 	f := &Finding{Area: AreaZip, Server: file.Server, Dir: file.Dir, Path: file.Path, FileID: file.FileID, ArchiveID: file.ArchiveID}
 	if file.ArchiveID != 0 {
 		f.Area = AreaUnzip
@@ -271,17 +275,17 @@ func (v *verifier) check(ctx context.Context, file catalog.Kept) (*Finding, erro
 		var err error
 		condition, detail, err = warehouse.Inspect(ctx, root, file.Path, warehouse.Identity{Size: file.Size, SHA256: file.SHA256}, v.take)
 		if err != nil {
-			return nil, err
+			return verdict{err: err}
 		}
 	}
 	if condition == warehouse.Intact {
-		return nil, nil
+		return verdict{intact: true}
 	}
 	if still, err := v.Catalog.StillKept(ctx, file); err != nil || !still {
-		return nil, err
+		return verdict{err: err}
 	}
 	f.Kind, f.Detail = string(condition), detail
-	return f, nil
+	return verdict{found: f}
 }
 
 // take keeps to the rate, and shows that the work moves.

@@ -381,3 +381,18 @@ func TestDirectoryThatCannotBeOpened(t *testing.T) {
 	page = mend("verify/later")
 	assert.Equal(t, []int{0, 3}, []int{page.Forgotten, page.Hopeless})
 }
+
+// TestVerifyWhileFilesAreRemoved: a file that is cleaned in the moment when it is to be read is neither missing nor intact: nobody has read it.
+func TestVerifyWhileFilesAreRemoved(t *testing.T) {
+	s := inVersions(t)
+	v := &verifier{Tiger: s.tiger, roots: map[string]*os.Root{}}
+	defer v.close()
+	kept, err := s.tiger.Catalog.KeptFiles(t.Context(), catalog.Scope{}, 0, 1)
+	require.NoError(t, err)
+	s.clean(CleanOptions{VersionsBefore: time.Now().Add(time.Hour), Meant: true})
+	require.NoFileExists(t, s.inZip(kept[0].Path))
+	found, counts, err := v.checkAll(t.Context(), kept)
+	require.NoError(t, err)
+	assert.Empty(t, found)
+	assert.Equal(t, VerifyCounts{}, counts)
+}
