@@ -331,7 +331,7 @@ func (v *verifier) strays(ctx context.Context, area, dir string) (more bool, err
 		if f != nil {
 			found = append(found, *f)
 		}
-		if name != "." && info != nil { // a directory that cannot be read has nothing after which to go on
+		if name != "." { // the warehouse itself, which cannot be read: then there is nothing to go on with
 			at = []byte(name)
 		}
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -395,4 +396,45 @@ func TestVerifyWhileFilesAreRemoved(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, found)
 	assert.Equal(t, VerifyCounts{}, counts)
+}
+
+// TestVerifyUnreadableDirectories: each is told of once, and more of them than a step looks at are no trap.
+func TestVerifyUnreadableDirectories(t *testing.T) {
+	s := newSite(t, "", "")
+	s.idle()
+	const count = 8*verifyBatch + 2
+	for i := range count {
+		require.NoError(t, os.MkdirAll(s.inZip(fmt.Sprintf("%s/%04d", branch, i)), 0o750))
+		require.NoError(t, os.Chmod(s.inZip(fmt.Sprintf("%s/%04d", branch, i)), 0))
+	}
+	v := &verifier{Tiger: s.tiger, in: VerifyInput{Verification: verification}, roots: map[string]*os.Root{}, barred: map[string]error{}}
+	v.beat, v.pace = &progress{}, newPace(0)
+	defer v.close()
+	for _, dir := range []string{s.tiger.Warehouse.ZipDir(), s.inZip(branch)} {
+		require.NoError(t, os.Chmod(dir, 0o755))
+	}
+	v.root(s.tiger.Warehouse.ZipDir())
+	steps := 0
+	asNobody(t, func() {
+		for more := true; more && steps < 5; steps++ {
+			var err error
+			more, err = v.strays(t.Context(), AreaZip, s.tiger.Warehouse.ZipDir())
+			require.NoError(t, err)
+		}
+	})
+	assert.Equal(t, 2, steps)
+	assert.Equal(t, count, v.page.Counts.Unknown)
+	assert.Equal(t, count, len(s.findings()))
+}
+
+// asNobody runs f without the rights of root over files.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		require.NoError(t, syscall.Setfsuid(65534))
+		defer func() { require.NoError(t, syscall.Setfsuid(0)) }()
+	}
+	f()
 }
