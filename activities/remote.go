@@ -30,6 +30,13 @@ func (t *Tiger) actRemotely(ctx context.Context, server config.Server, options f
 	var failures []error
 	actions, err := t.Catalog.RemoteActions(ctx, server.Name, remoteBatch)
 	for _, action := range actions {
+		still, stillErr := t.Catalog.StillToDo(ctx, action.FileID) // those before it may have taken minutes
+		if err = stillErr; err != nil {
+			break
+		}
+		if !still {
+			continue
+		}
 		failure := t.act(ctx, server, options, action)
 		if failure == nil {
 			err = t.Catalog.RemoteDone(ctx, action.FileID)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"talon/config"
+	"talon/internal/catalog"
 )
 
 // undone are the remote actions that are still to be done.
@@ -203,4 +204,20 @@ func TestForgottenFileIsNotDeleted(t *testing.T) {
 	assert.FileExists(t, filepath.Join(s.remote, "a.csv"))
 	s.collect("collect/wednesday")
 	assert.NoFileExists(t, filepath.Join(s.remote, "a.csv"), "it was fetched again")
+}
+
+// TestForgottenWhileOthersAreDeleted: a commit has a thousand actions to do, and the order comes while it does them.
+func TestForgottenWhileOthersAreDeleted(t *testing.T) {
+	s := newSite(t, ", after: delete", "")
+	s.put("a.csv", "a")
+	s.put("b.csv", "b")
+	s.onChange = func(_, name string) error {
+		if filepath.Base(name) == "a.csv" {
+			_, err := s.tiger.Catalog.Forget(t.Context(), catalog.ForgetRequest{Name: "b.csv"})
+			return err
+		}
+		return nil
+	}
+	s.collect(run1)
+	assert.Equal(t, map[string]string{"b.csv": "b"}, tree(t, s.remote))
 }

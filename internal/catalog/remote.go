@@ -24,6 +24,16 @@ func (c *Catalog) RemoteActions(ctx context.Context, server string, limit int) (
 	return actions, nil
 }
 
+// StillToDo tells whether the action for the file, which RemoteActions returned, is still to be done.
+func (c *Catalog) StillToDo(ctx context.Context, fileID int64) (still bool, err error) {
+	err = c.reader.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM files WHERE id = ? AND remote_action <> '' AND remote_done = 0 AND forgotten = 0)`,
+		fileID).Scan(&still)
+	if err != nil {
+		return false, fmt.Errorf("catalog: remote action of file %d: %w", fileID, err)
+	}
+	return still, nil
+}
+
 // RemoteDone notes that the action for the file is done.
 func (c *Catalog) RemoteDone(ctx context.Context, fileID int64) error {
 	return c.updateFile(ctx, fileID, `UPDATE files SET remote_done = 1, remote_detail = '' WHERE id = ?`, fileID)
