@@ -14,6 +14,8 @@ const (
 	nearFiles = 3
 	// maxForgotten bounds the rows of an answer, which is one payload: a file that changes with every run has thousands of versions.
 	maxForgotten = 500
+	// forgottenFrame is room for what is around the names of such a row.
+	forgottenFrame = 200
 )
 
 // Forgotten is a version of a remote file that the next listing takes for new.
@@ -31,6 +33,8 @@ type ForgetResult struct {
 	Forgotten []Forgotten     `json:"forgotten"`
 	More      int             `json:"more,omitempty"` // forgotten as well, but too many to be named here
 	Refused   []ForgetRefusal `json:"refused,omitempty"`
+
+	bytes int // of Forgotten, about
 }
 
 // ForgetRefusal is a name that was not forgotten. Reason is unknown_file or ambiguous_file.
@@ -68,11 +72,21 @@ func (t *Tiger) ForgetFiles(ctx context.Context, in ForgetInput) (ForgetResult, 
 		case err != nil:
 			return result, Classify(err)
 		}
-		shown := min(len(forgotten), maxForgotten-len(result.Forgotten))
-		result.Forgotten = append(result.Forgotten, forgotten[:shown]...)
-		result.More += len(forgotten) - shown
+		result.add(forgotten)
 	}
 	return result, nil
+}
+
+// add names what was forgotten as long as there is room for it in a payload, and counts the rest.
+func (r *ForgetResult) add(forgotten []Forgotten) {
+	for _, f := range forgotten {
+		r.bytes += len(f.Server) + len(f.Path) + len(f.LocalPath) + forgottenFrame
+		if len(r.Forgotten) == maxForgotten || r.bytes > reportBudget {
+			r.More++
+			continue
+		}
+		r.Forgotten = append(r.Forgotten, f)
+	}
 }
 
 // remembers tells whether a server that is no longer configured was listed once.

@@ -1,12 +1,17 @@
 package activities
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"talon/internal/catalog"
 )
 
 // TestForgetFiles: what is forgotten is fetched again; a copy that is whole is taken for it, one that is missing is put back into its place,
@@ -50,4 +55,39 @@ func TestForgetFilesOfUnknownServers(t *testing.T) {
 	_, err := attempt(s, s.tiger.ForgetFiles, ForgetInput{Files: []string{"x"}, Server: "branch-01"})
 	requireReason(t, err, "unknown_server", true)
 	assert.ErrorContains(t, err, "did you mean branch-001")
+}
+
+// TestForgetFilesWithLongNames: the answer is one payload, however long the names are.
+func TestForgetFilesWithLongNames(t *testing.T) {
+	s := newSite(t, "", "")
+	var listed []catalog.Listed
+	var names []string
+	for i := range maxForgotten {
+		name := fmt.Sprintf("%s/%d", strings.Repeat("long/", 100), i)
+		names = append(names, name)
+		listed = append(listed, catalog.Listed{RawPath: "/outgoing/" + name, Path: name, Size: 1, ModTime: written, State: catalog.StatePending})
+	}
+	_, err := s.tiger.Catalog.PlanListing(t.Context(), run1, branch, func(yield func(catalog.Listed, error) bool) {
+		for _, l := range listed {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}, catalog.PlanOptions{})
+	require.NoError(t, err)
+	page := catalog.Page{Run: run1, Server: branch, ZipDir: s.tiger.Warehouse.ZipDir()}
+	pending, err := s.tiger.Catalog.NextEntries(t.Context(), run1, branch, 0, len(names))
+	require.NoError(t, err)
+	for _, e := range pending {
+		page.Files = append(page.Files, catalog.Settled{
+			EntryID: e.ID, State: catalog.StateCollected, SHA256: "sha", Size: 1, LocalPath: branch + "/" + e.Path,
+		})
+	}
+	_, err = s.tiger.Catalog.Settle(t.Context(), page)
+	require.NoError(t, err)
+	result := do(s, s.tiger.ForgetFiles, ForgetInput{Files: names})
+	assert.Equal(t, len(names), len(result.Forgotten)+result.More)
+	answer, err := json.Marshal(result)
+	require.NoError(t, err)
+	assert.Less(t, len(answer), 256<<10)
 }
